@@ -1,0 +1,84 @@
+"""A recorded call as the rules see it: tensors as arrays with facts, results as facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..rules import (
+    Array, Call, Emitted, Order, OpRule, OutputFacts, Plan, arrays_in, bind, emit_op, op_rule, standard)
+from .recording import OpCall, Recording, Ref, refs
+
+
+def to_arrays(value: Any, lookup: Callable[[int], Any]) -> Any:
+    """``value`` with every Ref replaced by ``lookup(index)``; containers are rebuilt."""
+    if isinstance(value, Ref):
+        return lookup(value.index)
+    if isinstance(value, tuple):
+        parts = [to_arrays(item, lookup) for item in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    if isinstance(value, list):
+        return [to_arrays(item, lookup) for item in value]
+    if isinstance(value, Mapping):
+        return {key: to_arrays(item, lookup) for key, item in value.items()}
+    if isinstance(value, slice):
+        return slice(to_arrays(value.start, lookup), to_arrays(value.stop, lookup), to_arrays(value.step, lookup))
+    return value
+
+
+def array_of(recording: Recording, index: int, order: Order | None = None) -> Array:
+    """Recorded value ``index`` as a rule argument laid out in ``order``."""
+    value = recording.values[index]
+    return Array(index, value.shape, value.dtype, order, value.stride, value.kind in ("parameter", "buffer"))
+
+
+@dataclass(slots=True)
+class BoundCall:
+    """An operation whose rule was found and whose arguments fit it."""
+
+    rule: OpRule
+    call: Call
+    arrays: list[Array]
+    outputs: list[int]  # recorded values, in flattening order
+
+    def plan(self, wanted: list[Order | None] | None = None) -> Plan:
+        """The orders that the rule's layout chooses for the arrays as they are now."""
+        return self.rule.layout.forward(self.call, self.arrays, wanted or [None] * len(self.outputs))
+
+
+def result_values(call: OpCall) -> list[int]:
+    """The recorded values that a call gives: its results, or what it wrote in place."""
+    written = [after for _, after in call.mutated]
+    return written or refs(call.outputs)
+
+
+def bind_call(recording: Recording, call: OpCall, order_of: Callable[[int], Order] | None = None) -> BoundCall | None:
+    """The call bound to its rule; None when no rule knows the operation.
+
+    Raises :class:`~t2m_notebook.errors.Refused` for an argument outside the rule.
+    """
+    rule = op_rule(call.name)
+    if rule is None:
+        return None
+    made: dict[int, Array] = {}
+
+    def lookup(index: int) -> Array:
+        if index not in made:
+            made[index] = array_of(recording, index, order_of(index) if order_of else None)
+        return made[index]
+
+    bound = bind(rule, call.name, to_arrays(call.args, lookup), to_arrays(call.kwargs, lookup))
+    outputs = result_values(call)
+    facts = [recording.values[index] for index in outputs]
+    bound.outputs = tuple(OutputFacts(f.shape, f.dtype, standard(len(f.shape))) for f in facts)
+    return BoundCall(rule, bound, arrays_in(list(bound.arguments.values())), outputs)
+
+
+def emit_call(recording: Recording, call: OpCall) -> Emitted | None:
+    """The MLX form of a call in torch's axis order; None without a rule.
+
+    Raises :class:`~t2m_notebook.errors.Refused`.
+    """
+    bound = bind_call(recording, call)
+    return None if bound is None else emit_op(bound.rule, bound.call, bound.call.outputs)

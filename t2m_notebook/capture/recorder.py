@@ -1,0 +1,409 @@
+"""Records one forward: every torch call, every module call, who made it and where.
+
+A ``TorchFunctionMode`` sees the torch calls; ``nn.Module.__call__`` is wrapped while the
+recording runs, which sees module calls without adding a hook to any module. Results are
+torch's own, bit for bit; everything touched is put back, also when the forward raises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode, resolve_name
+
+from ..rules import Size
+from .leaves import is_leaf
+from .recording import DTYPE_NAMES, Frame, ModuleCall, OpCall, Recording, Ref, Value, flatten, is_container, items_of
+
+_TORCH = os.path.dirname(torch.__file__) + os.sep
+_LAYERS = os.path.join(_TORCH, "nn", "modules") + os.sep
+_HERE = os.path.dirname(__file__) + os.sep
+_SKIP, _USER, _LAYER, _BOUNDARY = range(4)
+
+#: Reads of a tensor's content into Python. They have no tensor result but steer the program.
+READS = frozenset({"item", "tolist", "__bool__", "__int__", "__float__", "__index__", "__complex__", "equal",
+                   "allclose", "is_nonzero", "__contains__", "numpy", "__array__"})
+_frame_kinds: dict[Any, int] = {}
+_names: dict[Any, str] = {}
+_original_call = torch.nn.Module.__call__
+_active = threading.local()
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """Torch's public name of a function: ``torch.Tensor.add``, ``torch.nn.functional.gelu``."""
+    name = _names.get(function)
+    if name is None:
+        name = resolve_name(function)
+        if not name:
+            module = getattr(function, "__module__", None) or "torch"
+            name = f"{module}.{getattr(function, '__qualname__', getattr(function, '__name__', str(function)))}"
+        with contextlib.suppress(TypeError):
+            _names[function] = name
+    return name
+
+
+def _recorded_call(module, *args, **kwargs):
+    recorder = getattr(_active, "recorder", None)
+    if recorder is None:
+        return _original_call(module, *args, **kwargs)
+    return recorder.call_module(module, args, kwargs)
+
+
+_BOUNDARY_CODE = _recorded_call.__code__
+
+
+def _frame_kind(code) -> int:
+    name = code.co_filename
+    if code is _BOUNDARY_CODE:
+        kind = _BOUNDARY
+    elif name.startswith(_LAYERS) and not name.endswith("module.py"):
+        kind = _LAYER
+    elif name.startswith((_TORCH, _HERE)) or name == __file__:
+        kind = _SKIP
+    else:
+        kind = _USER
+    _frame_kinds[code] = kind
+    return kind
+
+
+def _frames(depth: int) -> tuple[Frame, ...]:
+    """User frames between here and the forward of the current module, innermost first."""
+    user, layer = [], []
+    frame = sys._getframe(depth)
+    while frame is not None:
+        code = frame.f_code
+        kind = _frame_kinds.get(code)
+        if kind is None:
+            kind = _frame_kind(code)
+        if kind == _USER:
+            user.append(Frame(code, frame.f_lasti, id(frame)))
+        elif kind == _LAYER:
+            layer.append(Frame(code, frame.f_lasti, id(frame)))
+        elif kind == _BOUNDARY:
+            break
+        frame = frame.f_back
+    else:
+        return tuple(user[:1])  # the root's caller: outside the model
+    return tuple(user or layer)
+
+
+class Recorder(TorchFunctionMode):
+    """Records one forward into a :class:`Recording`; used through :func:`record`."""
+
+    def __init__(self, model: torch.nn.Module, keep: str = "none", trace_sizes: bool = True,
+                 progress: Callable[[int], None] | None = None):
+        super().__init__()
+        self.recording = Recording(model, training=model.training)
+        self.keep = keep  # "none" | "boundaries" (module inputs and results) | "all"
+        self.trace_sizes = trace_sizes
+        self.progress = progress
+        self._known: dict[int, tuple[weakref.ref, int, int]] = {}
+        self._paths = {}
+        self._stack: list[ModuleCall] = []
+        self._inside_leaf = 0
+        self._registering = False
+        for path, module in model.named_modules():
+            self._paths.setdefault(id(module), path)
+        self._register_state(model)
+
+    # -- values -----------------------------------------------------------------------
+
+    def _register_state(self, model) -> None:
+        for name, tensor in model.named_parameters(remove_duplicate=False):
+            if id(tensor) not in self._known:
+                self._new(tensor, "parameter", name)
+        for name, tensor in model.named_buffers(remove_duplicate=False):
+            if id(tensor) not in self._known:
+                self._new(tensor, "buffer", name)
+        for path, module in model.named_modules():
+            for name, value in vars(module).items():
+                if name in ("_parameters", "_buffers", "_modules") or name.endswith("_hooks"):
+                    continue
+                if isinstance(value, torch.Tensor) or isinstance(value, (list, tuple, dict)):
+                    for inner, tensor in flatten(value, f"{path}.{name}" if path else name):
+                        if isinstance(tensor, torch.Tensor) and id(tensor) not in self._known:
+                            self._new(tensor, "attribute", inner)
+
+    def _new(self, tensor, kind: str, name: str = "", previous: int | None = None) -> int:
+        values = self.recording.values
+        index = len(values)
+        try:
+            storage = tensor.untyped_storage().data_ptr()
+        except (RuntimeError, NotImplementedError):
+            storage = 0
+        stride = tensor.stride() if tensor.layout is torch.strided else ()
+        device = "cpu" if tensor.device.type == "cpu" else str(tensor.device)
+        values.append(Value(index, tuple(tensor.shape), DTYPE_NAMES[tensor.dtype], stride, storage, kind, name,
+                            previous, device))
+        self._known[id(tensor)] = (weakref.ref(tensor), index, _version(tensor))
+        if kind in ("constant", "attribute", "input") or self.keep == "all":
+            if self.keep != "none":
+                self.recording.tensors[index] = tensor.detach()
+        return index
+
+    def _index(self, tensor) -> int:
+        """The value that this tensor is now; a tensor never seen is a constant from outside."""
+        known = self._known.get(id(tensor))
+        if known is None or known[0]() is not tensor:
+            return self._new(tensor, "constant")
+        _, index, version = known
+        now = _version(tensor)
+        if now != version:  # written through another view of its memory
+            value = self.recording.values[index]
+            new = self._new(tensor, value.kind if value.kind != "constant" else "result", value.name, previous=index)
+            self.recording.refreshed.append((index, new, self.recording.event_count))
+            return new
+        return index
+
+    def _encode(self, value: Any) -> Any:
+        """``value`` with tensors replaced by refs; containers are copied, as models mutate theirs."""
+        if isinstance(value, torch.Tensor):
+            return Ref(self._index(value))
+        kind = type(value)
+        if kind is tuple:
+            return tuple([self._encode(item) for item in value])
+        if kind is list:
+            return [self._encode(item) for item in value]
+        if kind is dict:
+            return {key: self._encode(item) for key, item in value.items()}
+        if kind is slice:
+            return slice(self._encode(value.start), self._encode(value.stop), self._encode(value.step))
+        if isinstance(value, torch.Size):
+            return tuple(value)
+        if is_container(value):
+            if hasattr(value, "_fields"):
+                return type(value)(*[self._encode(item) for item in value])
+            if isinstance(value, (list, tuple)):
+                return [self._encode(item) for item in value]
+            return {name: self._encode(item) for name, item in items_of(value)}
+        return value
+
+    def _tensors(self, value: Any, found: list) -> list:
+        if isinstance(value, torch.Tensor):
+            found.append(value)
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                self._tensors(item, found)
+        elif isinstance(value, dict):
+            for item in value.values():
+                self._tensors(item, found)
+        elif isinstance(value, slice):
+            self._tensors((value.start, value.stop, value.step), found)
+        return found
+
+    def _mutations(self, tensors: list, encoded: list[int]) -> tuple[tuple[int, int], ...]:
+        changed = []
+        for tensor, index in zip(tensors, encoded, strict=True):
+            reference, current, version = self._known[id(tensor)]
+            if current == index and _version(tensor) != version:
+                kind = self.recording.values[index].kind
+                keep = kind if kind in ("parameter", "buffer", "attribute") else "result"
+                changed.append((index, self._new(tensor, keep, self.recording.values[index].name, previous=index)))
+        return tuple(changed)
+
+    def _protect(self, tensors: list) -> None:
+        """Before a write in place: kept values that share the memory keep their content."""
+        pointers = {self.recording.values[self._known[id(t)][1]].storage for t in tensors if id(t) in self._known}
+        for index, tensor in self.recording.tensors.items():
+            if self.recording.values[index].storage in pointers and self.recording.values[index].kind != "parameter":
+                self.recording.tensors[index] = tensor.clone()
+
+    # -- torch calls --------------------------------------------------------------------
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if self._inside_leaf or not self._stack or self._registering:
+            return function(*args, **kwargs)
+        name = function_name(function)
+        last = name.rpartition(".")[2]
+        if last == "__get__" or last in _METADATA:
+            return self._metadata(function, name, last, args, kwargs)
+        tensors = self._tensors(args, [])
+        if kwargs:
+            self._tensors(kwargs, tensors)
+        recorded_args = tuple([self._encode(item) for item in args])
+        recorded_kwargs = {key: self._encode(item) for key, item in kwargs.items()}
+        indices = [self._known[id(tensor)][1] for tensor in tensors]
+        if self.recording.tensors and (last.endswith("_") or "out" in kwargs or kwargs.get("inplace")):
+            self._protect(tensors)
+        result = function(*args, **kwargs)
+        if isinstance(result, (bool, int, float, str, complex, type(None), torch.dtype, torch.device)) \
+                and last not in READS and not last.endswith("__setitem__"):
+            if not (tensors and self._any_mutated(tensors)):
+                return result
+        mutated = self._mutations(tensors, indices)
+        owner = self._stack[-1]
+        call = OpCall(self.recording.event_count, name, function, recorded_args, recorded_kwargs, None, owner,
+                      _frames(2), mutated)
+        self.recording.event_count += 1
+        call.outputs = self._results(result)
+        owner.events.append(call)
+        return result
+
+    def _any_mutated(self, tensors) -> bool:
+        return any(_version(t) != self._known[id(t)][2] for t in tensors)
+
+    def _results(self, result: Any) -> Any:
+        if isinstance(result, torch.Tensor):
+            known = self._known.get(id(result))
+            if known is not None and known[0]() is result:
+                return Ref(self._index(result))
+            return Ref(self._new(result, "result"))
+        if isinstance(result, (tuple, list)):
+            kept = [self._results(item) for item in result]
+            return kept if isinstance(result, list) else tuple(kept)
+        if isinstance(result, Mapping):
+            return {key: self._results(item) for key, item in result.items()}
+        return result
+
+    def _metadata(self, function, name, last, args, kwargs):
+        """Shapes come back with sizes that know where they are from; ``.T`` and the like are
+        operations; the rest passes."""
+        result = function(*args, **kwargs)
+        if self.trace_sizes and args and isinstance(args[0], torch.Tensor):
+            if isinstance(result, torch.Size):
+                index = self._index(args[0])
+                return torch.Size([Size.of(size, index, dim) for dim, size in enumerate(result)])
+            if last == "size" and type(result) is int:
+                dim = args[1] if len(args) > 1 else kwargs.get("dim", 0)
+                return Size.of(result, self._index(args[0]), int(dim) % args[0].dim())
+            if last in ("numel", "nelement") and args[0].dim() > 0:
+                index, total = self._index(args[0]), None
+                for dim, size in enumerate(args[0].shape):
+                    traced = Size.of(size, index, dim)
+                    total = traced if total is None else total * traced
+                return total
+        if isinstance(result, torch.Tensor) and last == "__get__":
+            attribute = name.split(".")[-2]
+            if attribute not in ("data", "grad"):
+                return self._property(function, f"torch.Tensor.{attribute}", args, result)
+            if attribute == "data" and isinstance(args[0], torch.Tensor):
+                return self._property(function, "torch.Tensor.detach", args, result)
+        return result
+
+    def _property(self, function, name, args, result):
+        owner = self._stack[-1]
+        call = OpCall(self.recording.event_count, name, function, tuple(self._encode(a) for a in args[:1]), {}, None,
+                      owner, _frames(3))
+        self.recording.event_count += 1
+        call.outputs = self._results(result)
+        owner.events.append(call)
+        return result
+
+    # -- module calls -------------------------------------------------------------------
+
+    def call_module(self, module, args, kwargs):
+        """Run ``module`` as torch would and record the call."""
+        if self._inside_leaf:
+            return _original_call(module, *args, **kwargs)
+        parent = self._stack[-1] if self._stack else None
+        leaf = is_leaf(module)
+        frames = _frames(2)
+        tensors = self._tensors(args, self._tensors(kwargs, [])) if leaf else []
+        call = ModuleCall(self.recording.event_count, self._paths.get(id(module), ""), module,
+                          tuple([self._encode(item) for item in args]),
+                          {key: self._encode(item) for key, item in kwargs.items()}, parent, frames, leaf)
+        indices = [self._known[id(tensor)][1] for tensor in tensors]
+        self.recording.event_count += 1
+        if parent is None:
+            self.recording.root = call
+        else:
+            parent.events.append(call)
+        if self.keep == "boundaries":
+            for tensor in self._tensors(args, self._tensors(kwargs, [])):
+                self.recording.tensors.setdefault(self._known[id(tensor)][1], tensor.detach())
+        if leaf and self.recording.tensors and getattr(module, "inplace", False):
+            self._protect(tensors)
+        self._stack.append(call)
+        self._inside_leaf += leaf
+        try:
+            result = _original_call(module, *args, **kwargs)
+        except BaseException:
+            call.failed = True
+            raise
+        finally:
+            self._inside_leaf -= leaf
+            self._stack.pop()
+        if leaf:
+            call.mutated = self._mutations(tensors, indices)
+        call.outputs = self._results(result) if leaf else self._encode(result)
+        if self.keep == "boundaries":
+            for tensor in self._tensors(result, []):
+                self.recording.tensors.setdefault(self._known[id(tensor)][1], tensor.detach())
+        if self.progress is not None:
+            self.progress(self.recording.event_count)
+        return result
+
+    def name_inputs(self, names_and_values: list[tuple[str, Any]]) -> None:
+        """Register the tensors of the example under their argument names."""
+        for name, value in names_and_values:
+            for path, tensor in deep_tensors(value, name):
+                if id(tensor) not in self._known:
+                    self._new(tensor, "input", path)
+
+
+_METADATA = frozenset({"size", "dim", "numel", "nelement", "ndimension", "stride", "is_contiguous", "data_ptr",
+                       "is_floating_point", "is_complex", "is_signed", "get_device", "element_size",
+                       "storage_offset", "untyped_storage", "storage", "__len__", "__hash__", "is_conj", "is_neg",
+                       "has_names", "is_inference", "type", "result_type", "can_cast", "is_same_size",
+                       "_is_view", "is_set_to", "retain_grad", "register_hook", "__repr__", "__format__",
+                       "is_shared", "is_pinned", "is_coalesced", "is_storage", "is_tensor"}) - {"type"}
+
+
+def _version(tensor) -> int:
+    try:
+        return tensor._version
+    except RuntimeError:  # inference tensors keep no count
+        return 0
+
+
+def deep_tensors(value: Any, path: str, seen: set[int] | None = None) -> Iterator[tuple[str, torch.Tensor]]:
+    """Tensors inside an example argument, objects with attributes (a key-value cache) included."""
+    seen = set() if seen is None else seen
+    if isinstance(value, torch.Tensor):
+        yield path, value
+    elif id(value) in seen or isinstance(value, (torch.nn.Module, type, str, bytes)):
+        return
+    elif is_container(value):
+        seen.add(id(value))
+        for name, item in items_of(value):
+            yield from deep_tensors(item, f"{path}.{name}", seen)
+    elif hasattr(value, "__dict__"):
+        seen.add(id(value))
+        for name, item in vars(value).items():
+            yield from deep_tensors(item, f"{path}.{name}", seen)
+
+
+@contextlib.contextmanager
+def _patched(recorder: Recorder) -> Iterator[None]:
+    if getattr(_active, "recorder", None) is not None:
+        raise RuntimeError("a recording is already running in this thread")
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch.nn.Module.__call__ = _recorded_call
+    _active.recorder = recorder
+    try:
+        with recorder:
+            yield
+    finally:
+        _active.recorder = None
+        torch.nn.Module.__call__ = _original_call
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+def run(recorder: Recorder, args: tuple, kwargs: Mapping[str, Any]) -> Any:
+    """Run the model under the recorder; returns the model's result."""
+    started = time.perf_counter()
+    try:
+        with _patched(recorder):
+            return recorder.recording.model(*args, **kwargs)
+    finally:
+        recorder.recording.seconds = time.perf_counter() - started

@@ -1,0 +1,199 @@
+"""What one forward left behind: values, calls and module calls, as plain records.
+
+Tensors appear as :class:`Ref`, an index into ``Recording.values``; the tensors
+themselves are kept only where asked (``Recording.tensors``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import linecache
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from types import CodeType
+from typing import Any, NamedTuple
+
+import torch
+
+from ..types import SourceLocation, TensorFacts
+
+DTYPE_NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in vars(torch).values()
+               if isinstance(dtype, torch.dtype)}
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Stands for recorded value ``index`` in arguments and results."""
+
+    index: int
+
+
+class Frame(NamedTuple):
+    """A Python frame that was active: its code, the instruction it stood at, its identity
+    (equal for two calls made by the same invocation of a function)."""
+
+    code: CodeType
+    instruction: int
+    identity: int
+
+
+@dataclass(slots=True)
+class Value:
+    """A tensor at one moment. Written to in place, it becomes a new value."""
+
+    index: int
+    shape: tuple[int, ...]
+    dtype: str
+    stride: tuple[int, ...]
+    storage: int  # address of its memory; equal for views of one another while alive
+    kind: str  # "input" | "parameter" | "buffer" | "attribute" | "constant" | "result"
+    name: str = ""  # path of a parameter, buffer or attribute; name of an input
+    previous: int | None = None  # the value that this one overwrote
+    device: str = "cpu"
+
+    @property
+    def facts(self) -> TensorFacts:
+        return TensorFacts(self.shape, self.dtype, self.stride, self.device)
+
+
+@dataclass(slots=True)
+class OpCall:
+    """One torch call made outside any leaf layer."""
+
+    index: int
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: Any
+    owner: ModuleCall
+    frames: tuple[Frame, ...]  # innermost first, up to the owner's forward
+    mutated: tuple[tuple[int, int], ...] = ()  # (value before, value after)
+
+
+@dataclass(slots=True)
+class ModuleCall:
+    """One call of a module. A leaf (a torch.nn layer, or one with a rule) has no events."""
+
+    index: int
+    path: str
+    module: torch.nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    parent: ModuleCall | None
+    frames: tuple[Frame, ...]
+    leaf: bool
+    outputs: Any = None
+    events: list[OpCall | ModuleCall] = field(default_factory=list)
+    mutated: tuple[tuple[int, int], ...] = ()
+    failed: bool = False
+
+    def walk(self) -> Iterator[ModuleCall]:
+        """This call and every module call made below it, in order."""
+        stack: list[ModuleCall] = [self]
+        while stack:
+            call = stack.pop()
+            yield call
+            stack.extend(e for e in reversed(call.events) if isinstance(e, ModuleCall))
+
+
+@dataclass(slots=True)
+class Recording:
+    """One forward of ``model``."""
+
+    model: torch.nn.Module
+    root: ModuleCall | None = None
+    values: list[Value] = field(default_factory=list)
+    tensors: dict[int, torch.Tensor] = field(default_factory=dict)
+    training: bool = False
+    notes: list[str] = field(default_factory=list)
+    #: values that changed because a view of their memory was written: (before, after, event index)
+    refreshed: list[tuple[int, int, int]] = field(default_factory=list)
+    event_count: int = 0
+    seconds: float = 0.0
+
+    def calls(self) -> Iterator[OpCall | ModuleCall]:
+        """Every operation and leaf module call, in the order in which they ran."""
+        stack: list[Any] = [iter(self.root.events if self.root and not self.root.leaf else [self.root])]
+        while stack:
+            event = next(stack[-1], None)
+            if event is None:
+                stack.pop()
+            elif isinstance(event, ModuleCall) and not event.leaf:
+                stack.append(iter(event.events))
+            else:
+                yield event
+
+
+def is_container(value: Any) -> bool:
+    """Things that arguments nest in: lists, tuples, mappings, dataclasses."""
+    return isinstance(value, (list, tuple, Mapping, slice)) or (
+        dataclasses.is_dataclass(value) and not isinstance(value, (type, Ref)))
+
+
+def items_of(value: Any) -> list[tuple[str, Any]]:
+    """The named parts of a container, in flattening order."""
+    if isinstance(value, Mapping):
+        return [(str(key), item) for key, item in value.items()]
+    if isinstance(value, slice):
+        return [("start", value.start), ("stop", value.stop), ("step", value.step)]
+    if hasattr(value, "_fields"):
+        return list(zip(value._fields, value, strict=True))
+    if isinstance(value, (list, tuple)):
+        return [(str(i), item) for i, item in enumerate(value)]
+    return [(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)]
+
+
+def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Refs or tensors inside ``value`` with their paths (``"0"``, ``"state.h"``), in order:
+    dict and dataclass values in order, lists and tuples by position."""
+    if isinstance(value, (Ref, torch.Tensor)):
+        yield path, value
+    elif is_container(value):
+        for name, item in items_of(value):
+            yield from flatten(item, f"{path}.{name}" if path else name)
+
+
+def refs(value: Any) -> list[int]:
+    """Indices of the recorded values inside ``value``, in flattening order."""
+    if isinstance(value, Ref):
+        return [value.index]
+    if isinstance(value, (list, tuple)):
+        return [index for item in value for index in refs(item)]
+    return [ref.index for _, ref in flatten(value)] if is_container(value) else []
+
+
+@cache
+def _positions(code: CodeType) -> tuple[tuple[int | None, ...], ...]:
+    return tuple(code.co_positions())
+
+
+@cache
+def _locate(code: CodeType, instruction: int) -> SourceLocation | None:
+    positions = _positions(code)
+    at = instruction // 2
+    if at >= len(positions) or positions[at][0] is None:
+        return None
+    line, end_line, column, end_column = positions[at]
+    return SourceLocation(code.co_filename, line, end_line or line, column or 0, end_column or 0, code.co_qualname)
+
+
+def location(frames: tuple[Frame, ...]) -> SourceLocation | None:
+    """The source span of the innermost frame's current expression."""
+    return _locate(frames[0].code, frames[0].instruction) if frames else None
+
+
+@cache
+def source_text(place: SourceLocation | None, limit: int = 160) -> str:
+    """The source expression of a span on one line; empty when the file can't be read."""
+    if place is None:
+        return ""
+    lines = [linecache.getline(place.file, number) for number in range(place.line, place.end_line + 1)]
+    if not lines or not lines[0]:
+        return ""
+    raw = [line.encode() for line in lines]
+    raw[-1] = raw[-1][: place.end_column] if place.end_column else raw[-1]
+    raw[0] = raw[0][place.column:]
+    text = " ".join(part.decode(errors="replace").strip() for part in raw)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

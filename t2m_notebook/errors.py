@@ -1,0 +1,66 @@
+"""What can be refused. Each message says where, what was got, and what to try."""
+
+from __future__ import annotations
+
+
+class T2MError(Exception):
+    """Base of every error that is meant for the user; shown without our traceback."""
+
+
+class NotAModule(T2MError):
+    """The thing to analyse is not a live ``torch.nn.Module``."""
+
+
+class BadExample(T2MError):
+    """The example inputs don't fit the model's forward."""
+
+
+class ModelNotReady(T2MError):
+    """The model can't run here: meta tensors, lazy parameters, another device."""
+
+
+class ForwardFailed(T2MError):
+    """The model's forward raised.
+
+    ``module_path`` and ``location`` name where; ``recording`` holds what ran until then.
+    """
+
+    def __init__(self, message: str, module_path: str = "", location=None, recording=None):
+        super().__init__(message)
+        self.module_path = module_path
+        self.location = location
+        self.recording = recording
+
+
+class CannotImport(T2MError):
+    """``package.module:callable`` could not be imported or did not give a model."""
+
+
+class Refused(T2MError):
+    """A rule recognised the layer or operation but can't port it with this argument.
+
+    ``argument`` and ``value`` are torch's names; ``hint`` is the nearest thing that works.
+    """
+
+    def __init__(self, argument: str, value: object = None, hint: str = ""):
+        self.argument, self.value, self.hint = argument, value, hint
+        shown = repr(value)
+        shown = shown if len(shown) <= 120 else shown[:117] + "..."
+        text = f"{argument}={shown}" if value is not None else argument
+        super().__init__(f"{text}: {hint}" if hint else text)
+
+
+class DuplicateRule(T2MError):
+    """Two rules claim the same torch name."""
+
+
+class NotPortable(T2MError):
+    """A class or model can't be ported whole; the message lists what stands in the way."""
+
+
+class WeightsMismatch(T2MError):
+    """A parameter without a receipt, or one that doesn't fit where it should go."""
+
+
+class WorkerFailed(T2MError):
+    """The parity worker crashed, hung or ran out of memory; the session is unharmed."""

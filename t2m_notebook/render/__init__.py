@@ -1,0 +1,1 @@
+"""Values to text, HTML, SVG and DOT: pure functions, no Jupyter, no torch, no MLX."""

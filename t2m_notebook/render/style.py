@@ -1,0 +1,94 @@
+"""Colours and styles that the HTML views share.
+
+Surfaces and fonts come from the page: JupyterLab's variables, else VS Code's, else fixed
+ones. Status colours are Okabe-Ito based, apart for colour-blind eyes, and never without
+their glyph. No part of the page outside ``selector`` is touched.
+"""
+
+from __future__ import annotations
+
+_MONO = 'ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace'
+_UI = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
+
+_LIGHT = {"proven": "#00795c", "mapped": "#0b68b0", "partial": "#a86400", "diverges": "#c2410c",
+          "refused": "#8a2be2", "missing": "#b0004e", "unseen": "#7d868f", "bg": "#fff",
+          "bg2": "#f6f7f9", "line": "#e1e4e8", "fg": "#1f2328", "dim": "#656d76", "accent": "#1976d2"}
+_DARK = {"proven": "#4cc9a0", "mapped": "#5cb3f0", "partial": "#f0b13c", "diverges": "#ff8a5c",
+         "refused": "#c792ff", "missing": "#ff6fa5", "unseen": "#828b96", "bg": "#111418",
+         "bg2": "#191d23", "line": "#2b313a", "fg": "#e6e8eb", "dim": "#8f98a3", "accent": "#64b5f6"}
+_PAGE = {"bg": ("--jp-layout-color1", "--vscode-editor-background"),
+         "bg2": ("--jp-layout-color2", "--vscode-editorWidget-background"),
+         "line": ("--jp-border-color2", "--vscode-widget-border"),
+         "fg": ("--jp-ui-font-color1", "--vscode-foreground"),
+         "dim": ("--jp-ui-font-color2", "--vscode-descriptionForeground"),
+         "accent": ("--jp-brand-color1", "--vscode-focusBorder")}
+# How the pages that show notebooks say that they are dark.
+_DARK_PAGES = ('[data-jp-theme-light="false"]', ".vscode-dark", ".vscode-high-contrast",
+               '[data-theme="dark"]', ".quarto-dark")
+_LIGHT_PAGES = ('[data-jp-theme-light="true"]', ".vscode-light", '[data-theme="light"]',
+                ".quarto-light")
+
+
+def palette(selector: str) -> str:
+    """CSS that defines ``--t2m-*`` variables on ``selector``, light and dark."""
+    dark_pages = ", ".join(f"{page} {selector}" for page in _DARK_PAGES)
+    light_pages = ", ".join(_LIGHT_PAGES)
+    fonts = f"--t2m-mono: var(--jp-code-font-family, {_MONO}); --t2m-ui: var(--jp-ui-font-family, {_UI});"
+    return (
+        f"{selector} {{ {fonts} {_variables(_LIGHT)} }}\n"
+        f"@media (prefers-color-scheme: dark) {{ :root:not(:has({light_pages})):not({light_pages}) "
+        f"{selector} {{ {_variables(_DARK)} }} }}\n"
+        f"{dark_pages} {{ {_variables(_DARK)} }}\n"
+    )
+
+
+def _variables(colours: dict[str, str]) -> str:
+    lines = []
+    for name, colour in colours.items():
+        for variable in reversed(_PAGE.get(name, ())):
+            colour = f"var({variable}, {colour})"
+        lines.append(f"--t2m-{name}: {colour};")
+    return " ".join(lines)
+
+
+STATIC = """
+.t2m-static { border: 1px solid var(--t2m-line); border-radius: 6px; overflow: hidden; max-width: 1180px;
+  background: var(--t2m-bg); color: var(--t2m-fg); font: 13px/1.45 var(--t2m-ui); }
+.t2m-static * { box-sizing: border-box; }
+.t2m-static .t2m-head { display: flex; flex-wrap: wrap; gap: 2px 14px; align-items: baseline; padding: 9px 12px;
+  background: var(--t2m-bg2); }
+.t2m-static .t2m-head b { font-size: 14px; }
+.t2m-static .t2m-score { margin-left: auto; font: 12px var(--t2m-mono); }
+.t2m-static .t2m-dim { color: var(--t2m-dim); }
+.t2m-static .t2m-bar { display: flex; height: 5px; background: var(--t2m-line); }
+.t2m-static .t2m-bar i { min-width: 2px; }
+.t2m-static .t2m-legend, .t2m-static .t2m-note { padding: 6px 12px; border-bottom: 1px solid var(--t2m-line); }
+.t2m-static .t2m-legend span + span { margin-left: 14px; }
+.t2m-static .t2m-note { color: var(--t2m-dim); }
+.t2m-static .t2m-rows { padding: 4px 0; font: 12px/22px var(--t2m-mono); overflow-x: auto; }
+.t2m-static details, .t2m-static summary { display: block; margin: 0; padding: 0; }
+.t2m-static .t2m-row { display: grid; grid-template-columns: minmax(180px, 1fr) 128px 64px 74px 66px; gap: 8px;
+  padding: 0 12px; white-space: nowrap; }
+.t2m-static .t2m-row > span { overflow: hidden; text-overflow: ellipsis; }
+.t2m-static .t2m-row .t2m-r { text-align: right; }
+.t2m-static summary.t2m-row { cursor: pointer; }
+.t2m-static .t2m-row:hover { background: var(--t2m-bg2); }
+.t2m-static .t2m-row::before { display: none; }
+.t2m-static summary::-webkit-details-marker { display: none; }
+.t2m-static .t2m-twisty { display: inline-block; width: 14px; color: var(--t2m-dim); }
+.t2m-static summary .t2m-twisty::before { content: "\\25B8"; }
+.t2m-static details[open] > summary .t2m-twisty::before { content: "\\25BE"; }
+.t2m-static .t2m-glyph { display: inline-block; width: 16px; font-weight: 700; text-align: center; }
+.t2m-static .t2m-inside { margin-left: 18px; border-left: 1px solid var(--t2m-line); }
+.t2m-static .t2m-badge { margin-left: 4px; padding: 0 5px; border: 1px solid var(--t2m-line); border-radius: 3px;
+  background: var(--t2m-bg2); color: var(--t2m-dim); font-size: 11px; }
+.t2m-static .t2m-more, .t2m-static .t2m-where { padding: 0 12px 0 22px; color: var(--t2m-dim); white-space: nowrap; }
+.t2m-static .t2m-ops { margin: 0 12px 4px 22px; border-left: 2px solid var(--t2m-line); padding-left: 8px; }
+.t2m-static .t2m-ops div { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 19px; }
+"""
+
+
+def status_colours(scope: str) -> str:
+    """CSS that colours ``.t2m-PROVEN`` and so on inside ``scope``."""
+    names = ("proven", "mapped", "partial", "diverges", "refused", "missing", "unseen")
+    return "".join(f"{scope} .t2m-{n.upper()} {{ color: var(--t2m-{n}); }}\n" for n in names)
