@@ -3,8 +3,8 @@
     t2m analyze package.module:callable --input 1x3x224x224
     t2m doctor
 
-A verb is one function decorated with :func:`verb`. What the user got wrong is told in one message on stderr with
-exit code 2; a traceback appears with ``--debug`` only.
+A verb is one function decorated with :func:`verb`. What the user got wrong is told in one message on
+stderr with exit code 2; a traceback appears with ``--debug`` only.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from .errors import T2MError
+from .progress import terminal_progress
 
 BAD_INPUT = 2  # also argparse's own
 OUR_BUG = 3
@@ -93,38 +94,16 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-@contextlib.contextmanager
-def progress_bar(first_stage: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr while the block runs, when stderr is a terminal; gone afterwards.
-
-    Gives the ``progress(stage, done, total)`` that the engine's verbs call.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:g}/{task.total:g}"),
-                   TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal,
-                   redirect_stdout=False, redirect_stderr=False)
-    with bar:
-        task = bar.add_task(first_stage, total=1)
-
-        def progress(stage: str, done: int, total: int) -> None:
-            bar.update(task, description=stage, completed=done, total=max(total, 1))
-
-        yield progress
-
-
 def _analyze_options(parser: argparse.ArgumentParser) -> None:
     from .target import INPUT_HELP
 
     parser.add_argument("target", nargs="?", metavar="package.module:callable",
-                        help="what gives the model: it returns a model, (model, args) or (model, args, kwargs); "
-                             "path/to/file.py:callable works too")
+                        help="what gives the model: it returns a model, (model, args) or "
+                             "(model, args, kwargs); path/to/file.py:callable works too")
     parser.add_argument("--input", dest="inputs", metavar="[name=]SHAPE[:dtype[:low-high]]", nargs="+",
                         action="extend", default=[], help=INPUT_HELP)
     parser.add_argument("--depth", type=int, metavar="N", help="print N levels of the tree")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON, and nothing else, on stdout")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON, and only that, on stdout")
 
 
 @verb("analyze", _analyze_options)
@@ -140,14 +119,13 @@ def analyze(arguments: Arguments) -> int:
 
     target, inputs = separate_target(arguments.target, arguments.inputs)
     # A model may print while it is built or run; stdout belongs to the report.
-    with contextlib.redirect_stdout(sys.stderr), progress_bar(f"Importing {target}") as progress:
+    with contextlib.redirect_stdout(sys.stderr), terminal_progress(f"Importing {target}") as progress:
         model, args, kwargs = load_target(target)
         if inputs:
             args, kwargs = example_inputs(inputs)
         from .session import analyze as run
 
-        example = {"structure_only": True} if args is None else {"args": args, "kwargs": kwargs}
-        analysis = run(model, progress=progress, **example)
+        analysis = run(model, args, kwargs, progress=progress)
     if arguments.json:
         print(analysis.to_json())
         return 0
@@ -168,7 +146,7 @@ def doctor(arguments: Arguments) -> int:
     """Say what is installed, what is missing, and what each missing thing would give."""
     from .doctor import examine, report_json, report_rich
 
-    with progress_bar("Looking around") as progress:
+    with terminal_progress("Looking around") as progress:
         findings = examine(progress)
     if arguments.json:
         print(report_json(findings))

@@ -1,8 +1,8 @@
 """``%t2m_analyze`` and its siblings: the verbs of the package in a notebook.
 
-A magic is one method of :class:`T2MMagics` decorated with :func:`verb`. The decorator reads the line, evaluates
-the model and its inputs in the user's namespace, shows progress and then the result in one place, and tells what
-the user got wrong in a few lines without a traceback.
+A magic is one method of :class:`T2MMagics` decorated with :func:`verb`. The decorator reads the line,
+evaluates the model and its inputs in the user's namespace, shows progress and then the result in one place,
+and tells what the user got wrong in a few lines without a traceback.
 """
 
 from __future__ import annotations
@@ -10,25 +10,24 @@ from __future__ import annotations
 import ast
 import difflib
 import functools
-import html
 import inspect
 import re
 import rlcompleter
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from IPython import get_ipython
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope, no_var_expand
-from IPython.display import DisplayHandle
+from IPython.display import display
 from torch import nn
 
 from .errors import BadExample, NotAModule, T2MError
+from .progress import PageProgress, Progress, terminal_progress
 from .session import Analysis, analyze
+from .torchvision_shim import declare_missing_operators
 
-SHOW_PROGRESS_AFTER = 0.4  # seconds; work that is done by then shows no bar
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _OPTIONS: dict[str, dict[str, str]] = {}  # magic -> its options and what each does
 
@@ -46,8 +45,8 @@ class Call:
 def verb(**options: str):
     """Makes a method ``(self, call, progress)`` the line magic of its own name.
 
-    Its docstring is the help; ``options`` names its ``--flags`` with what each does. ``--help`` and ``--debug``
-    are there for every verb. What the method returns is displayed once, and is the magic's value.
+    Its docstring is the help; ``options`` names its ``--flags`` with what each does; ``--help`` and
+    ``--debug`` are there for every verb. What the method returns is displayed once and is the magic's value.
     """
 
     def decorate(method: Callable) -> Callable:
@@ -67,9 +66,7 @@ def verb(**options: str):
                 names = {**self.shell.user_global_ns, **self.shell.user_ns, **(local_ns or {})}
                 call = _evaluate(name, words, names)
                 call.options = {flag: f"--{flag}" in flags for flag in options}
-                with _Progress() as progress:
-                    result = method(self, call, progress)
-                return self.show(result, progress.handle)
+                return self.run(functools.partial(method, self, call))
             except T2MError as error:
                 if "--debug" not in flags:
                     _without_traceback(error)
@@ -88,12 +85,16 @@ class T2MMagics(Magics):
         super().__init__(shell)
         self._shown: list[Any] = []  # results that are on the page and may come back through Out[n]
 
-    def show(self, result: Any, handle: DisplayHandle | None) -> Any:
-        """Displays ``result``, where the progress bar was if there was one, and returns it."""
-        if handle is None:
-            DisplayHandle().display(result)
+    def run(self, work: Callable[[Progress], Any]) -> Any:
+        """Does ``work`` with a progress bar, displays its result in the bar's place, and returns it."""
+        if hasattr(self.shell, "kernel"):
+            with PageProgress() as progress:
+                result = work(progress)
+            progress.show(result)
         else:
-            handle.update(result)
+            with terminal_progress("Working") as progress:
+                result = work(progress)
+            display(result)
         self._shown.append(result)
         return result
 
@@ -110,25 +111,26 @@ class T2MMagics(Magics):
         self._shown.clear()
 
     @verb(structure="don't run the model, show only its structure")
-    def t2m_analyze(self, call: Call, progress: Callable) -> Analysis:
+    def t2m_analyze(self, call: Call, progress: Progress) -> Analysis:
         """Show a model's module tree, and what of it can be ported.
 
         %t2m_analyze model x                 the model and its inputs, as you would call it: model(x)
         %t2m_analyze model ids mask=mask     keyword inputs too
         %t2m_analyze Net(3) torch.randn(2, 8)
+        %t2m_analyze model *args **kwargs
         report = %t2m_analyze model x        keeps the result
 
         Without inputs only the structure is shown. An expression with spaces goes in brackets: (x + 1).
         """
-        if call.options["structure"] or not (call.args or call.kwargs):
-            return analyze(call.model, structure_only=True, progress=progress)
-        return analyze(call.model, call.args, call.kwargs, progress=progress)
+        return analyze(call.model, call.args, call.kwargs, structure_only=call.options["structure"],
+                       progress=progress)
 
 
 def register(shell) -> None:
     """Adds the magics to ``shell``; ``load_ipython_extension`` calls it. Calling it again changes nothing."""
     if isinstance(shell.magics_manager.registry.get("T2MMagics"), T2MMagics):
         return
+    declare_missing_operators()
     magics = T2MMagics(shell)
     shell.register_magics(magics)
     shell.display_formatter.ipython_display_formatter.for_type(Analysis, magics.display_unless_shown)
@@ -141,13 +143,10 @@ def _widget_bundle(analysis: Analysis, include=None, exclude=None):
     """The interactive tree, with the plain ones beside it for pages and terminals that can't run it."""
     from .widgets.tree import TreeWidget
 
-    plain = analysis._repr_mimebundle_()
-    bundle = TreeWidget(analysis.report)._repr_mimebundle_()
-    data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
-    return {**data, **plain}, metadata
+    return TreeWidget(analysis.report)._repr_mimebundle_()
 
 
-# ---------------------------------------------------------------------------------------------- reading the line
+# ------------------------------------------------------------------------- reading the line
 
 
 def split_words(line: str) -> list[str]:
@@ -204,13 +203,17 @@ def _evaluate(name: str, words: list[str], names: dict[str, Any]) -> Call:
         raise NotAModule(f"Say which model: %{name} model x. %{name} --help tells more.")
     values, kwargs = [], {}
     for word in words:
+        if word.startswith("*"):
+            _unpack(word, _value(word.lstrip("*"), names), values, kwargs)
+            continue
         keyword, equals, expression = word.partition("=")
         if equals and keyword.isidentifier() and not expression.startswith("="):
             if keyword in kwargs:
                 raise BadExample(f"{keyword}= is given twice.")
             kwargs[keyword] = _value(expression, names)
         elif kwargs:
-            raise BadExample(f"Positional input {word} stands after {next(reversed(kwargs))}=; put it before.")
+            raise BadExample(f"Positional input {word} stands after {next(reversed(kwargs))}=; "
+                             "put it before.")
         else:
             values.append(_value(word, names))
     if not values or not isinstance(values[0], nn.Module):
@@ -220,13 +223,26 @@ def _evaluate(name: str, words: list[str], names: dict[str, Any]) -> Call:
     return Call(values[0], tuple(values[1:]), kwargs)
 
 
+def _unpack(word: str, value: Any, values: list, kwargs: dict[str, Any]) -> None:
+    """``*args`` and ``**kwargs``, as in a call."""
+    if word.startswith("**"):
+        if not isinstance(value, Mapping):
+            raise BadExample(f"{word} needs a dict; it is {_a(value)}.")
+        kwargs.update(value)
+    elif isinstance(value, (tuple, list)):
+        values.extend(value)
+    else:
+        raise BadExample(f"{word} needs a tuple or a list; it is {_a(value)}.")
+
+
 def _value(expression: str, names: dict[str, Any]) -> Any:
     """``expression`` evaluated among the user's names."""
     try:
         code = compile(ast.parse(expression, mode="eval"), "<%t2m>", "eval")
     except (SyntaxError, ValueError) as error:
-        raise BadExample(f"Can't read {expression!r} ({getattr(error, 'msg', error)}). Put an expression with spaces "
-                         "in brackets, as in (x + 1), and write keyword inputs without spaces, as in mask=m.") from None
+        raise BadExample(f"Can't read {expression!r} ({getattr(error, 'msg', error)}). Put an expression with "
+                         "spaces in brackets, as in (x + 1), and write keyword inputs without spaces, as in "
+                         "mask=m.") from None
     try:
         return eval(code, names)
     except NameError as error:
@@ -245,43 +261,8 @@ def _a(value: Any) -> str:
 def _help(name: str, method: Callable, options: dict[str, str]) -> str:
     described = {**options, "debug": "show the traceback of an error", "help": "show this"}
     lines = [f"  --{option:<12}{meaning}" for option, meaning in described.items()]
-    return "\n".join([f"%{name} MODEL [INPUT ...] [NAME=INPUT ...]", "", inspect.getdoc(method) or "", "", *lines])
-
-
-# ------------------------------------------------------------------------------------- what is shown besides results
-
-
-class _Progress:
-    """``progress(stage, done, total)`` as a bar on the page, once the work has taken a moment.
-
-    ``handle`` is the place on the page, for the result to take over; None when no bar was shown.
-    """
-
-    def __init__(self) -> None:
-        self.handle: DisplayHandle | None = None
-        self._started = time.monotonic()
-        self._last = 0.0
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, kind, error, traceback) -> None:
-        if error is not None and self.handle is not None:
-            self.handle.update({"text/plain": "", "text/html": ""}, raw=True)
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self._started < SHOW_PROGRESS_AFTER or now - self._last < 0.1:
-            return
-        self._last = now
-        bundle = {"text/plain": f"{stage} {done}/{total}",
-                  "text/html": f'<label>{html.escape(stage)} <progress value="{done}" max="{max(total, 1)}"></progress> '
-                               f"{done}/{total}</label>"}
-        if self.handle is None:
-            self.handle = DisplayHandle()
-            self.handle.display(bundle, raw=True)
-        else:
-            self.handle.update(bundle, raw=True)
+    usage = f"%{name} MODEL [INPUT ...] [NAME=INPUT ...]"
+    return "\n".join([usage, "", inspect.getdoc(method) or "", "", *lines])
 
 
 def _without_traceback(error: T2MError) -> None:
@@ -291,17 +272,19 @@ def _without_traceback(error: T2MError) -> None:
     error._render_traceback_ = lambda: lines
 
 
-# ------------------------------------------------------------------------------------------------------- completion
+# ------------------------------------------------------------------------------- completion
 
 
-_OUR_MAGIC = re.compile(r"%(?P<name>t2m_\w+)\s+(?P<before>.*?)(?P<word>(?:--)?[\w.]*)$")
+# The word at the cursor starts after a space, a bracket, a comma or an equals sign, not inside a string.
+_OUR_MAGIC = re.compile(r"%(?P<name>t2m_\w+)\s(?P<before>(?:.*[\s(\[{,=])?)(?P<word>(?:--)?[\w.]*)$")
 
 
 @context_matcher(identifier="t2m_notebook", priority=100)
 def complete(context: CompletionContext) -> dict:
-    """Completes the words of our magics, also in ``report = %t2m_analyze mo``, which IPython leaves alone.
+    """Completes the words of our magics, also in ``report = %t2m_analyze mo``, which IPython doesn't.
 
-    The user's names; in the model's place those that are models; attributes after a dot; options after ``--``.
+    The user's names; in the model's place those that are models; attributes after a dot; options after
+    ``--``.
     """
     match, shell = _OUR_MAGIC.search(context.line_with_cursor), get_ipython()
     if match is None or shell is None:

@@ -36,13 +36,13 @@ def separate_target(target: str | None, inputs: Sequence[str]) -> tuple[str, lis
     return target, inputs
 
 
-def load_target(target: str) -> tuple[Any, tuple | None, dict | None]:
-    """``(model, args, kwargs)`` from ``package.module:callable`` or ``file.py:callable``.
+def load_target(target: str) -> tuple[Any, Any, dict[str, Any]]:
+    """``(model, args, kwargs)`` from ``package.module:callable`` or ``file.py:callable``."""
+    from torch import nn
 
-    ``args`` and ``kwargs`` are None when the callable gave no example.
-    """
-    import torch.nn as nn
+    from .torchvision_shim import declare_missing_operators
 
+    declare_missing_operators()
     value = _look_up(target)
     if not isinstance(value, nn.Module) and callable(value):
         try:
@@ -62,9 +62,7 @@ def load_target(target: str) -> tuple[Any, tuple | None, dict | None]:
     if len(parts) > 3 or not (kwargs is None or isinstance(kwargs, dict)):
         raise NotAModule(f"{target} gave {_described(value)}. It should return a model, (model, args) with args a "
                          "tensor or a tuple, or (model, args, kwargs) with kwargs a dict.")
-    if len(parts) == 1:
-        return model, None, None
-    return model, args if args is not None else (), kwargs or {}
+    return model, () if args is None else args, kwargs or {}
 
 
 def _look_up(target: str) -> Any:

@@ -74,7 +74,7 @@ def row_cells(fold: Fold, from_structure: bool = False) -> Cells:
         return _row_cells(fold, node, from_structure)
     except Exception as error:
         return Cells(Status.MISSING, visible(getattr(node, "name", "?")), "can't be shown",
-                     reason=visible(f"{type(error).__name__}: {error}"))
+                     reason=visible(f"this node can't be read: {type(error).__name__}: {error}"))
 
 
 def _row_cells(fold: Fold, node: ModuleNode, from_structure: bool) -> Cells:
@@ -173,8 +173,8 @@ def operation_text(operation: OperationNode) -> tuple[str, str, str]:
 
 
 def where_text(node: ModuleNode) -> str:
-    """``Bottleneck · resnet.py:143 · called once`` for the head of a detail pane."""
-    parts = [visible(node.class_name)]
+    """``resnet.py:143 · called once`` for the head of a detail pane."""
+    parts = []
     if node.location is not None:
         parts.append(visible(node.location.text))
     if node.calls or node.status is Status.UNSEEN:

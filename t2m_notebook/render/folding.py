@@ -62,6 +62,15 @@ def child_nodes(node: ModuleNode) -> tuple[ModuleNode, ...]:
         return ()
 
 
+def module_count(root: ModuleNode) -> int:
+    """How many modules a tree has, the root included."""
+    count, stack = 0, [root]
+    while stack:
+        count += 1
+        stack.extend(child_nodes(stack.pop()))
+    return count
+
+
 def structure_ids(root: ModuleNode) -> dict[int, int]:
     """A number per node (keyed by ``id(node)``); equal numbers mean equal subtrees.
 

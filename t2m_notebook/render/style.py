@@ -12,16 +12,16 @@ _UI = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
 
 _LIGHT = {"proven": "#00795c", "mapped": "#0b68b0", "partial": "#a86400", "diverges": "#c2410c",
           "refused": "#8a2be2", "missing": "#b0004e", "unseen": "#7d868f", "bg": "#fff",
-          "bg2": "#f6f7f9", "line": "#e1e4e8", "fg": "#1f2328", "dim": "#656d76", "accent": "#1976d2"}
+          "fg": "#1f2328", "dim": "#656d76", "accent": "#1976d2"}
 _DARK = {"proven": "#4cc9a0", "mapped": "#5cb3f0", "partial": "#f0b13c", "diverges": "#ff8a5c",
          "refused": "#c792ff", "missing": "#ff6fa5", "unseen": "#828b96", "bg": "#111418",
-         "bg2": "#191d23", "line": "#2b313a", "fg": "#e6e8eb", "dim": "#8f98a3", "accent": "#64b5f6"}
+         "fg": "#e6e8eb", "dim": "#8f98a3", "accent": "#64b5f6"}
 _PAGE = {"bg": ("--jp-layout-color1", "--vscode-editor-background"),
-         "bg2": ("--jp-layout-color2", "--vscode-editorWidget-background"),
-         "line": ("--jp-border-color2", "--vscode-widget-border"),
          "fg": ("--jp-ui-font-color1", "--vscode-foreground"),
          "dim": ("--jp-ui-font-color2", "--vscode-descriptionForeground"),
          "accent": ("--jp-brand-color1", "--vscode-focusBorder")}
+# A page's own second layer and borders differ too much from theme to theme to stay quiet.
+_MIXED = {"bg2": 4, "line": 14}  # percent of the text colour in the background
 # How the pages that show notebooks say that they are dark.
 _DARK_PAGES = ('[data-jp-theme-light="false"]', ".vscode-dark", ".vscode-high-contrast",
                '[data-theme="dark"]', ".quarto-dark")
@@ -48,6 +48,8 @@ def _variables(colours: dict[str, str]) -> str:
         for variable in reversed(_PAGE.get(name, ())):
             colour = f"var({variable}, {colour})"
         lines.append(f"--t2m-{name}: {colour};")
+    lines += [f"--t2m-{name}: color-mix(in srgb, var(--t2m-fg) {share}%, var(--t2m-bg));"
+              for name, share in _MIXED.items()]
     return " ".join(lines)
 
 
@@ -89,6 +91,10 @@ STATIC = """
 
 
 def status_colours(scope: str) -> str:
-    """CSS that colours ``.t2m-PROVEN`` and so on inside ``scope``."""
+    """CSS for ``.t2m-PROVEN`` (colour) and ``.t2m-box-PROVEN`` (a box of that colour), and so
+    on for every status, inside ``scope``."""
     names = ("proven", "mapped", "partial", "diverges", "refused", "missing", "unseen")
-    return "".join(f"{scope} .t2m-{n.upper()} {{ color: var(--t2m-{n}); }}\n" for n in names)
+    return "".join(
+        f"{scope} .t2m-{n.upper()} {{ color: var(--t2m-{n}); }}\n"
+        f"{scope} .t2m-box-{n.upper()} {{ border-color: var(--t2m-{n}); "
+        f"background: color-mix(in srgb, var(--t2m-{n}) 10%, transparent); }}\n" for n in names)

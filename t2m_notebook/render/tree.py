@@ -18,7 +18,7 @@ from t2m_notebook.render.cells import (
     row_cells,
     where_text,
 )
-from t2m_notebook.render.folding import Row, folded_rows
+from t2m_notebook.render.folding import Row, folded_rows, module_count
 from t2m_notebook.render.style import STATIC, palette, status_colours
 from t2m_notebook.render.words import bytes_text, clip, plural, visible, width
 from t2m_notebook.types import AnalysisReport, ModuleNode, OperationNode, Status
@@ -40,15 +40,15 @@ def tree_text(report: AnalysisReport, width: int = 100, depth: int | None = None
     ``operations`` adds what runs inside every module; without it only what stands in the
     way of a port is listed. ``unicode=False`` uses ASCII alone. No line has a trailing space.
     """
-    columns = width
-    lines = [*_header_lines(report), ""]
+    write = str if unicode else _ascii
     table = _table(report, depth, limit, operations)
-    lines += _aligned(table, columns)
-    lines += _footer_lines(report, [row for row, _, _ in table])
-    text = "\n".join(line.rstrip() for line in lines)
-    if not unicode:
-        text = text.translate(_ASCII).encode("ascii", "backslashreplace").decode()
-    return text
+    lines = [*_header_lines(report), "", *_aligned(table, width, write),
+             *_footer_lines(report, [row for row, _, _ in table])]
+    return "\n".join(write(line.rstrip()) for line in lines)
+
+
+def _ascii(text: str) -> str:
+    return text.translate(_ASCII).encode("ascii", "backslashreplace").decode()
 
 
 def _header_lines(report: AnalysisReport) -> list[str]:
@@ -72,12 +72,15 @@ def _remarks(row: Row, cells: Cells, operations: bool) -> list[tuple[Status, str
     """Why the node has its status, and the operations in it that say so."""
     node, remarks = row.fold.first, []
     try:
-        if cells.reason and (is_origin(node) or cells.class_name == "can't be shown"):
+        listed = [(o.status, _operation_line(o)) for o in node.operations
+                  if operations or (is_problem(o.status) and o.child is None)]
+        # "No rule for x" above the line that says so about x would be said twice.
+        told = cells.status in (Status.MISSING, Status.REFUSED) and cells.status in dict(listed)
+        if cells.reason and is_origin(node) and not told:
             remarks.append((cells.status, cells.reason))
-        remarks += [(o.status, _operation_line(o)) for o in node.operations
-                    if operations or (is_problem(o.status) and o.child is None)]
+        remarks += listed
     except Exception as error:
-        remarks.append((Status.MISSING, visible(f"{type(error).__name__}: {error}")))
+        remarks.append((Status.MISSING, cells.reason or visible(f"{type(error).__name__}: {error}")))
     return remarks
 
 
@@ -91,18 +94,19 @@ def _operation_line(operation: OperationNode) -> str:
     return text
 
 
-def _aligned(table: list, columns: int) -> list[str]:
-    """The lines as a table as wide as it must be, at most ``columns``."""
-    figures = [(c.shape, c.parameters, c.bytes, c.difference) for _, c, _ in table]
+def _aligned(table: list, columns: int, write: typing.Callable[[str], str]) -> list[str]:
+    """The lines as a table as wide as it must be, at most ``columns``. ``write`` comes
+    before the alignment, as it may change the length of a text."""
+    figures = [tuple(map(write, (c.shape, c.parameters, c.bytes, c.difference))) for _, c, _ in table]
     heads = ("output", "params", "bytes", "max|Δ|")
     sizes = [max(width(f[i]) for f in figures) for i in range(4)]
     sizes = [max(size, len(head)) if size else 0 for size, head in zip(sizes, heads, strict=True)]
-    labels = [(rails, f"{rails}{c.status.glyph} {_label(c)}", c) for rails, c in
-              zip(_rails([row for row, _, _ in table]), [c for _, c, _ in table], strict=True)]
+    labels = [(rails, write(f"{rails}{c.status.glyph} {_label(c)}")) for rails, (_, c, _) in
+              zip(_rails([row for row, _, _ in table]), table, strict=True)]
     room = max(columns - sum(size + 2 for size in sizes if size), 20)
-    room = min(room, max(width(text) for _, text, _ in labels))
+    room = min(room, max(width(text) for _, text in labels))
     lines = [_columns("", heads, room, sizes)] if any(sizes) else []
-    for (row, _, remarks), (rails, text, _), figure in zip(table, labels, figures, strict=True):
+    for (row, _, remarks), (rails, text), figure in zip(table, labels, figures, strict=True):
         lines.append(_columns(clip(text, room), figure, room, sizes))
         under = rails.replace("├─", "│ ").replace("└─", "  ")
         lines += [clip(f"{under}    {s.glyph} {text}", columns) for s, text in remarks]
@@ -165,7 +169,7 @@ def _places(paths: typing.Sequence[str]) -> str:
 
 def _left_out(report: AnalysisReport, rows: list[Row]) -> str:
     """A sentence that says how many modules the rows don't show; empty when none."""
-    total = sum(row.modules for row in folded_rows(report.root))
+    total = module_count(report.root)
     left = total - sum(row.modules for row in rows)
     return f"{left:,} of {plural(total, 'module')} are left out here." if left else ""
 

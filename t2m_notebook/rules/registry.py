@@ -251,7 +251,7 @@ def load_rules() -> None:
     import pkgutil
 
     from . import __name__ as package, __path__ as path
-    infrastructure = {"registry", "layouts", "expression", "array", "axes", "emission"}
+    infrastructure = {"registry", "layouts", "expression", "array", "axes", "emission", "substitute"}
     for module in sorted(info.name for info in pkgutil.iter_modules(path)):
         if module not in infrastructure:
             importlib.import_module(f"{package}.{module}")

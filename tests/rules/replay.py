@@ -3,7 +3,9 @@ text is compiled into one MLX function and run on the same inputs.
 
 Outcomes: ``matched``, ``refused`` (with the rule's reason), ``missing`` (no rule; names the
 operation), ``differs`` (with what differs). Values are compared shape, dtype kind, NaN/Inf
-positions, then value at the project's tolerance; gradients likewise where torch has them.
+positions, then value at the project's tolerance; gradients, of inputs and of parameters,
+likewise where torch has them. A layer's buffers (running statistics) are compared after the
+forward, each moved as its rule says.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ import mlx.core as mx
 import mlx.nn as mlx_nn
 import numpy as np
 import torch
+from mlx.utils import tree_flatten, tree_unflatten
 
 from t2m_notebook import blocks
 from t2m_notebook.capture import recorder as recording_room
 from t2m_notebook.capture.calls import bind_call, to_arrays, array_of
 from t2m_notebook.capture.recording import ModuleCall, flatten, refs
 from t2m_notebook.errors import Refused
-from t2m_notebook.port.substitute import substitute
+from t2m_notebook.rules.substitute import substitute
 from t2m_notebook.rules import (
     AxisMove, Expr, OutputFacts, emit_layer, emit_layer_call, emit_op, standard, to_node)
 from t2m_notebook.rules.array import Order
@@ -109,6 +112,22 @@ def difference(got: Any, want: torch.Tensor, extra: float = 1.0) -> str:
     return "" if delta <= limit * extra else f"max|Δ| {delta:.2e}, allowed {limit * extra:.1e}"
 
 
+def placed(module: torch.nn.Module, moves) -> list[tuple[str, torch.Tensor, Any]]:
+    """``(mlx name, torch tensor, axis move or None)`` for each parameter and buffer that MLX uses."""
+    found = []
+    for key, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        move = moves.get(key, "")
+        if move is None:
+            continue
+        target, move = move if isinstance(move, tuple) else (key, move)
+        found.append((target, tensor, (AxisMove(move) if isinstance(move, str) else move) if move else None))
+    return found
+
+
+def moved(tensor: torch.Tensor, move: Any) -> torch.Tensor:
+    return tensor if move is None else move.apply(tensor)
+
+
 class Replayed:
     """The emitted function of one recording. Raises Refused, or KeyError for a missing rule."""
 
@@ -117,6 +136,7 @@ class Replayed:
         self.orders: dict[int, Order] = dict(orders or {})
         self.layers: dict[str, Any] = {}
         self.layer_weights: dict[str, tuple] = {}
+        self.layer_names: dict[int, str] = {}  # a layer called twice is built once
         self.alias: dict[int, int] = {}
         for event in recording.calls():
             if isinstance(event, ModuleCall):
@@ -189,7 +209,7 @@ class Replayed:
         if emitted is None:
             raise KeyError(f"layer {type(call.module).__module__}.{type(call.module).__qualname__}")
         self.caveats += emitted.caveats
-        name = f"layer{call.index}"
+        name = self.layer_names.setdefault(id(call.module), f"layer{call.index}")
         lookup = lambda index: array_of(self.recording, index, self.order(index))
         args, kwargs = to_arrays(call.args, lookup), to_arrays(call.kwargs, lookup)
         from t2m_notebook.rules import Call, arrays_in
@@ -210,24 +230,18 @@ class Replayed:
             self.layer_weights[name] = (call.module, emitted.weights)
         self._assign(call.outputs, use.value, f"t{call.index}")
 
-    def namespace(self) -> dict[str, Any]:
+    def namespace(self, initial: dict[int, torch.Tensor] | None = None) -> dict[str, Any]:
+        """Names that the emitted function uses: every layer built, with its weights.
+        ``initial`` gives, by ``id``, the content that a parameter or buffer had before the forward."""
         names = {"mx": mx, "nn": mlx_nn, "math": math, **{k: v for k, v in vars(blocks).items() if not k.startswith("_")}}
         for name, constructor in self.layers.items():
-            layer = eval(constructor, names)
-            module, moves = self.layer_weights[name]
-            weights = []
-            state = dict(module.named_parameters()) | dict(module.named_buffers())
-            for key, tensor in state.items():
-                target, move = key, moves.get(key, "")
-                if move is None:
-                    continue
-                if isinstance(move, tuple):
-                    target, move = move
-                move = AxisMove(move) if isinstance(move, str) and move else move
-                weights.append((target, mx.contiguous(to_mlx(move.apply(tensor.detach()) if move else tensor))))
-            layer.load_weights(weights, strict=True) if isinstance(layer, mlx_nn.Module) else None
-            layer.train(module.training) if isinstance(layer, mlx_nn.Module) else None
-            names[name] = layer
+            layer = names[name] = eval(constructor, names)
+            if isinstance(layer, mlx_nn.Module):
+                module, moves = self.layer_weights[name]
+                weights = [(target, to_mlx(moved((initial or {}).get(id(tensor), tensor).detach(), move)))
+                           for target, tensor, move in placed(module, moves)]
+                layer.load_weights(weights, strict=True)
+                layer.train(module.training)
         return names
 
     def source(self, inputs: list[int], outputs: list[int]) -> str:
@@ -255,6 +269,7 @@ def replay(function, args=(), kwargs=None, *, gradients: bool = True, orders: st
         model.train(function.training)
     state = torch.random.get_rng_state()
     copied = [(path, tensor.detach().clone()) for path, tensor in flatten([args, kwargs])]
+    initial = {id(t): t.detach().clone() for t in [*model.parameters(), *model.buffers()]}
     recorder = recording_room.Recorder(model, keep="all")
     recorder.name_inputs([("args", args), ("kwargs", kwargs)])
     with torch.enable_grad() if gradients else torch.no_grad():
@@ -285,7 +300,7 @@ def replay(function, args=(), kwargs=None, *, gradients: bool = True, orders: st
     source = replayed.source([value.index for value in inputs], outputs)
     caveats = tuple(dict.fromkeys(replayed.caveats))
     try:
-        names = replayed.namespace()
+        names = replayed.namespace(initial)
         exec(compile(source, "<emitted>", "exec"), names)
         got = names["replayed"](*arrays)
         mx.eval(got)
@@ -296,52 +311,82 @@ def replay(function, args=(), kwargs=None, *, gradients: bool = True, orders: st
         problem = difference(value, want, tolerance)
         if problem:
             return Outcome("differs", f"result {position}: {problem}", source, caveats)
+    problem = _buffers(replayed, names, tolerance)
+    if problem:
+        return Outcome("differs", problem, source, caveats)
     outcome = Outcome("matched", "", source, caveats)
     if gradients:
-        outcome.gradients = _gradients(recording, names["replayed"], inputs, arrays, given, result, args, kwargs)
+        outcome.gradients = _gradients(replayed, names, inputs, arrays, given, result, args, kwargs)
         if outcome.gradients not in ("matched", "not checked"):
             outcome.kind = "differs"
             outcome.detail = f"gradient: {outcome.gradients}"
     return outcome
 
 
-def _gradients(recording, emitted, inputs, arrays, given, result, args, kwargs) -> str:
-    """Compare the gradient of a fixed weighting of the results with torch's."""
+def _buffers(replayed: Replayed, names: dict[str, Any], tolerance: float) -> str:
+    """Compare buffers after the forward: running statistics follow torch's in train mode."""
+    for name, (module, moves) in replayed.layer_weights.items():
+        if not isinstance(names[name], mlx_nn.Module):
+            continue
+        have = dict(tree_flatten(names[name].parameters()))
+        buffers = {id(buffer) for buffer in module.buffers()}
+        for target, tensor, move in placed(module, moves):
+            problem = id(tensor) in buffers and difference(have[target], moved(tensor.detach(), move), tolerance)
+            if problem:
+                return f"buffer {target} after the forward: {problem}"
+    return ""
+
+
+def _gradients(replayed, names, inputs, arrays, given, result, args, kwargs) -> str:
+    """Compare the gradient of a fixed weighting of the results with torch's: with respect to
+    the inputs, and to the layers' parameters moved as their rules say."""
     wanted = [t for _, t in flatten(result)]
     use = [i for i, t in enumerate(wanted) if t.requires_grad and t.dtype.is_floating_point and t.numel()]
     leaves = {path: t for path, t in flatten([args, kwargs]) if t.requires_grad and t.is_leaf}
-    names = {f"0{v.name[4:]}" if v.name.startswith("args") else f"1{v.name[6:]}": p for p, v in enumerate(inputs)}
-    targets = [(names[path], tensor) for path, tensor in leaves.items() if path in names
+    places = {f"0{v.name[4:]}" if v.name.startswith("args") else f"1{v.name[6:]}": p for p, v in enumerate(inputs)}
+    targets = [(places[path], tensor) for path, tensor in leaves.items() if path in places
                and tensor.dtype.is_floating_point and tensor.numel()]
-    if not use or not targets:
+    weighted = [(name, target, tensor, move) for name, (module, moves) in replayed.layer_weights.items()
+                if isinstance(names[name], mlx_nn.Module) for target, tensor, move in placed(module, moves)
+                if tensor.requires_grad and tensor.is_floating_point() and tensor.numel()]
+    if not use or not (targets or weighted):
         return "not checked"
     generator = torch.Generator().manual_seed(0)
     weights = [torch.rand(wanted[i].shape, generator=generator).to(wanted[i].dtype) + 0.5 for i in use]
+    sources = [tensor for _, tensor in targets] + [tensor for _, _, tensor, _ in weighted]
     try:
-        expected = torch.autograd.grad([wanted[i] for i in use], [t for _, t in targets], weights, allow_unused=True)
+        expected = torch.autograd.grad([wanted[i] for i in use], sources, weights, allow_unused=True)
     except RuntimeError as error:
         return "not checked" if "in-place" in str(error) or "not implemented" in str(error) else f"torch: {error}"
+    expected = [torch.zeros_like(t) if g is None else g for t, g in zip(sources, expected, strict=True)]
     mlx_weights = [to_mlx(weight) for weight in weights]
     positions = [position for position, _ in targets]
+    parameters = [dict(tree_flatten(names[name].parameters()))[target] for name, target, _, _ in weighted]
 
-    def loss(*chosen):
+    def loss(chosen, chosen_parameters):
         full = list(arrays)
         for position, array in zip(positions, chosen, strict=True):
             full[position] = array
-        out = emitted(*full)
+        for (name, target, _, _), array in zip(weighted, chosen_parameters, strict=True):
+            names[name].update(tree_unflatten([(target, array)]))
+        out = names["replayed"](*full)
         return sum((out[i].astype(mx.float32) * w.astype(mx.float32)).sum() for i, w in zip(use, mlx_weights, strict=True))
 
     try:
-        found = mx.grad(loss, argnums=tuple(range(len(positions))))(*[arrays[p] for p in positions])
-        found = [found] if isinstance(found, mx.array) else list(found)
+        argnums = tuple(i for i, part in enumerate((targets, weighted)) if part)
+        found = mx.grad(loss, argnums=argnums)([arrays[p] for p in positions], parameters)
+        found = [*found[0], *found[1]] if len(argnums) == 2 else list(found[0] if isinstance(found, tuple) else found)
         mx.eval(found)
     except Exception as error:  # MLX without a gradient for a primitive is a finding
         return f"{type(error).__name__}: {str(error)[:200]}"
-    for (position, tensor), got, want in zip(targets, found, expected, strict=True):
+    for (position, _), got, want in zip(targets, found, expected, strict=False):
         order = given.get(inputs[position].index)
-        want = torch.zeros_like(tensor) if want is None else want
         want = want.permute(order) if order is not None else want
         problem = difference(got.astype(arrays[position].dtype), want, 5.0)
         if problem:
             return f"input {inputs[position].name}: {problem}"
+    for (_, target, _, move), got, want in zip(weighted, found[len(targets):], expected[len(targets):], strict=True):
+        problem = difference(got, moved(want, move), 5.0)
+        if problem:
+            return f"parameter {target}: {problem}"
     return "matched"

@@ -7,7 +7,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable
 
-from ..rules.expression import SHAPE_ATTRIBUTE, VALUE_PREFIX
+from .expression import SHAPE_ATTRIBUTE, VALUE_PREFIX
 
 
 def value_of(node: ast.AST) -> int | str | None:

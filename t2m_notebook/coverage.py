@@ -1,0 +1,318 @@
+"""Tree + recording + rules -> a status with a reason for every node.
+
+A status comes from the operations that really ran inside a module, never from its class
+name. Nothing is PROVEN here: that takes a measurement.
+"""
+
+from __future__ import annotations
+
+import ast
+import collections
+from dataclasses import dataclass
+from typing import Any
+
+from .capture.calls import array_of, bind_call, to_arrays
+from .capture.recorder import READS
+from .capture.recording import ModuleCall, OpCall, Recording, location, refs, source_text
+from .capture.tree import Branch, class_location, description, module_tree
+from .errors import Refused
+from .rules.substitute import substitute
+from .rules import (
+    Expr, OutputFacts, Call, arrays_in, emit_layer, emit_layer_call, emit_op, layer_rule, op_rule, spec_name,
+    standard, to_node)
+from .types import (
+    AnalysisReport, MissingOperation, ModuleNode, OperationNode, SourceLocation, Status, TensorFacts, worst)
+
+_LETTERS = "xyzabcdefghij"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the rules say of one call."""
+
+    status: Status
+    reason: str = ""
+    mlx: str = ""
+
+
+class Judge:
+    """Asks the rules about recorded calls; equal calls are asked once."""
+
+    def __init__(self, recording: Recording):
+        self.recording = recording
+        self._known: dict[Any, Verdict] = {}
+
+    def operation(self, call: OpCall) -> Verdict:
+        """The verdict on one torch call."""
+        key = (call.name, self._key(call.args), self._key(call.kwargs))
+        return self._once(key, lambda: self._operation(call))
+
+    def layer(self, call: ModuleCall) -> Verdict:
+        """The verdict on one call of a leaf layer."""
+        key = (id(call.module), self._key(call.args), self._key(call.kwargs))
+        return self._once(key, lambda: self._layer(call))
+
+    def _once(self, key: Any, make) -> Verdict:
+        try:
+            known = self._known.get(key)
+        except TypeError:  # an unhashable argument: ask anew
+            return make()
+        if known is None:
+            known = self._known[key] = make()
+        return known
+
+    def _key(self, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return (type(value).__name__, *[self._key(item) for item in value])
+        if isinstance(value, dict):
+            return tuple((k, self._key(v)) for k, v in value.items())
+        if isinstance(value, slice):
+            return ("slice", self._key(value.start), self._key(value.stop), self._key(value.step))
+        indices = refs(value)
+        if indices:
+            facts = self.recording.values[indices[0]]
+            return (facts.shape, facts.dtype, facts.kind)
+        return (type(value).__name__, value) if isinstance(value, (bool, int, float)) else value
+
+    def _operation(self, call: OpCall) -> Verdict:
+        try:
+            bound = bind_call(self.recording, call)
+            if bound is None:
+                return Verdict(Status.MISSING, f"no rule for {spec_name(call.name)}")
+            emitted = emit_op(bound.rule, bound.call, bound.call.outputs)
+        except Refused as refusal:
+            return Verdict(Status.REFUSED, f"{spec_name(call.name)}: {refusal}")
+        status = Status.PARTIAL if emitted.caveats else Status.MAPPED
+        return Verdict(status, "; ".join(emitted.caveats), _display(emitted.value))
+
+    def _layer(self, call: ModuleCall) -> Verdict:
+        name = type(call.module).__name__
+        try:
+            emitted = emit_layer(call.module)
+            if emitted is None:
+                return Verdict(Status.MISSING, f"no rule for the layer {_class_name(type(call.module))}")
+            lookup = lambda index: array_of(self.recording, index)
+            args, kwargs = to_arrays(call.args, lookup), to_arrays(call.kwargs, lookup)
+            facts = tuple(OutputFacts(v.shape, v.dtype, standard(len(v.shape)))
+                          for v in (self.recording.values[i] for i in refs(call.outputs)))
+            emitted.rule.layout.forward(Call(name, {"input": args}, facts), arrays_in([args, kwargs]),
+                                        [None] * len(facts))
+            target = Expr(ast.Name("self", ast.Load())).__getattr__(call.path.rpartition(".")[2] or "layer")
+            use = emit_layer_call(emitted, target, args, kwargs, inline=emitted.layer.inline is not None)
+        except Refused as refusal:
+            return Verdict(Status.REFUSED, f"{name}: {refusal}")
+        caveats = (*emitted.caveats, *use.caveats)
+        shown = use.value if emitted.layer.inline is not None else emitted.layer.constructor
+        return Verdict(Status.PARTIAL if caveats else Status.MAPPED, "; ".join(caveats), _display(shown))
+
+
+def _display(value: Any) -> str:
+    """An emitted expression with its arrays named x, y, z."""
+    names: dict[Any, str] = {}
+
+    def name(index):
+        return names.setdefault(index, _LETTERS[len(names)] if len(names) < len(_LETTERS) else f"x{len(names)}")
+
+    node = substitute(to_node(value), lambda index: ast.Name(name(index), ast.Load()),
+                      lambda index, dim: ast.parse(f"{name(index)}.shape[{dim}]", mode="eval").body)
+    return ast.unparse(ast.fix_missing_locations(node))
+
+
+def _class_name(cls: type) -> str:
+    module = cls.__module__
+    return f"torch.nn.{cls.__name__}" if module.startswith("torch.nn.") else f"{module}.{cls.__qualname__}"
+
+
+def coverage_of(model, recording: Recording | None, inputs: tuple[str, ...] = (),
+                notes: tuple[str, ...] = ()) -> AnalysisReport:
+    """The analysed tree. Without a recording it is shown from structure alone, and says so."""
+    root = module_tree(model)
+    survey = _Survey(recording) if recording is not None and recording.root is not None else None
+    node = _build(root, survey)
+    counts = collections.Counter(n.status.value for n in node.walk())
+    total = survey.total if survey else 0
+    return AnalysisReport(
+        root=node, counts={status.value: counts[status.value] for status in Status},
+        coverage=(survey.mapped / total if total else 0.0) if survey else _structural_coverage(node),
+        missing=tuple(survey.missing()) if survey else (), inputs=inputs, from_structure=survey is None,
+        training=model.training, notes=(*notes, *(recording.notes if recording else ())),
+        operation_count=total, seconds=recording.seconds if recording else 0.0)
+
+
+def _structural_coverage(root: ModuleNode) -> float:
+    leaves = [n for n in root.walk() if not n.children and n.status is not Status.UNSEEN]
+    return sum(n.status in (Status.MAPPED, Status.PARTIAL) for n in leaves) / len(leaves) if leaves else 0.0
+
+
+class _Survey:
+    """Every module's calls and the verdicts on what ran inside them."""
+
+    def __init__(self, recording: Recording):
+        self.recording = recording
+        self.judge = Judge(recording)
+        self.calls: dict[str, list[ModuleCall]] = collections.defaultdict(list)
+        self.total = self.mapped = 0
+        self._missing: dict[tuple[str, str], list] = {}
+        assert recording.root is not None
+        for call in recording.root.walk():
+            self.calls[call.path].append(call)
+
+    def operations(self, path: str) -> tuple[tuple[OperationNode, ...], list[tuple[Status, str]]]:
+        """The operations to show (of the first call, plus any that only later calls made)
+        and the statuses of all."""
+        shown: list[OperationNode] = []
+        statuses: list[tuple[Status, str]] = []
+        places: set[Any] = set()
+        for number, call in enumerate(self.calls.get(path, ())):
+            if call.leaf:
+                verdict = self._count(call, self.judge.layer(call))
+                statuses.append((verdict.status, verdict.reason))
+                continue
+            for event in call.events:
+                if isinstance(event, OpCall) and not refs(event.outputs) and not event.mutated \
+                        and event.name.rpartition(".")[2] not in READS and op_rule(event.name) is None \
+                        and not refs([list(event.args), event.kwargs]):
+                    continue  # torch's own switches (set_grad_enabled): nothing to port
+                place = location(event.frames)
+                key = (event.name if isinstance(event, OpCall) else event.path, place)
+                if number and key in places:
+                    if isinstance(event, OpCall):
+                        verdict = self._count(event, self.judge.operation(event))
+                        statuses.append((verdict.status, verdict.reason))
+                    continue
+                places.add(key)
+                node = self._node(event, place)
+                if isinstance(event, OpCall):
+                    statuses.append((node.status, f"{node.reason} ({_at(node)})" if node.reason else ""))
+                shown.append(node)
+        return tuple(shown), statuses
+
+    def _node(self, event: OpCall | ModuleCall, place: SourceLocation | None) -> OperationNode:
+        values = self.recording.values
+        inputs = tuple(values[i].facts for i in refs([list(event.args), event.kwargs]))
+        outputs = tuple(values[i].facts for i in refs(event.outputs))
+        if isinstance(event, OpCall):
+            verdict = self._count(event, self.judge.operation(event))
+            name, child = spec_name(event.name), None
+        else:
+            verdict = self.judge.layer(event) if event.leaf else Verdict(Status.MAPPED, "", "")
+            name, child = _class_name(type(event.module)), event.path
+        return OperationNode(event.index, name, verdict.status, verdict.reason, source_text(place), place,
+                             verdict.mlx, inputs, outputs, child)
+
+    def _count(self, event: OpCall | ModuleCall, verdict: Verdict) -> Verdict:
+        self.total += 1
+        if verdict.status in (Status.MAPPED, Status.PARTIAL):
+            self.mapped += 1
+        else:
+            name = spec_name(event.name) if isinstance(event, OpCall) else _class_name(type(event.module))
+            path = event.owner.path if isinstance(event, OpCall) else event.path
+            place = location(event.frames)
+            row = self._missing.setdefault((name, verdict.reason), [verdict, 0, [], place])
+            row[1] += 1
+            if path not in row[2]:
+                row[2].append(path)
+        return verdict
+
+    def missing(self):
+        """Operations without a rule, the most frequent first."""
+        for (name, reason), (verdict, calls, paths, place) in sorted(
+                self._missing.items(), key=lambda item: -item[1][1]):
+            yield MissingOperation(name, verdict.status, reason, calls, tuple(paths), source_text(place), place)
+
+
+def _at(node: OperationNode) -> str:
+    return f"{node.location.text}: {node.source}" if node.location else node.source or "no source line"
+
+
+def _build(root: Branch, survey: _Survey | None) -> ModuleNode:
+    order = list(root.walk())
+    made: dict[int, ModuleNode] = {}
+    for branch in reversed(order):
+        children = tuple(made[id(child)] for child in branch.children)
+        made[id(branch)] = _node(branch, children, survey)
+    return _share(made[id(root)]) if any(b.shared_with is not None for b in order) else made[id(root)]
+
+
+def _share(root: ModuleNode) -> ModuleNode:
+    """Give a module's second place the verdict of its first."""
+    import dataclasses
+    by_path = {node.path: node for node in root.walk()}
+
+    def fill(node: ModuleNode) -> ModuleNode:
+        if node.shared_with is not None and node.shared_with in by_path:
+            first = by_path[node.shared_with]
+            return dataclasses.replace(node, status=first.status, reason=first.reason, calls=first.calls,
+                                       inputs=first.inputs, outputs=first.outputs, operations=first.operations)
+        if any(child.shared_with is not None or child.children for child in node.children):
+            return dataclasses.replace(node, children=tuple(fill(child) for child in node.children))
+        return node
+
+    return fill(root)
+
+
+def _node(branch: Branch, children: tuple[ModuleNode, ...], survey: _Survey | None) -> ModuleNode:
+    module, cls = branch.module, type(branch.module)
+    operations: tuple[OperationNode, ...] = ()
+    calls, inputs, outputs = 0, (), ()
+    if survey is None:
+        status, reason = _structural(branch, children)
+    else:
+        found = survey.calls.get(branch.path, [])
+        calls = len(found)
+        operations, statuses = survey.operations(branch.path)
+        status, reason = _combine(branch, statuses, children, calls)
+        if found:
+            facts = lambda value: tuple(survey.recording.values[i].facts for i in refs(value))
+            inputs, outputs = facts([list(found[0].args), found[0].kwargs]), facts(found[0].outputs)
+        by_path = {child.path: child for child in children}
+        operations = tuple(_with_child(op, by_path) for op in operations)
+    return ModuleNode(
+        branch.name, branch.path, cls.__name__, status, reason, cls.__module__, description(module),
+        class_location(cls), branch.parameter_count, branch.parameter_bytes, branch.parameters, calls, inputs,
+        outputs, operations, children, branch.shared_with, module.training)
+
+
+def _with_child(operation: OperationNode, children: dict[str, ModuleNode]) -> OperationNode:
+    import dataclasses
+    child = children.get(operation.child) if operation.child is not None else None
+    if child is None:
+        return operation
+    return dataclasses.replace(operation, status=child.status, reason=child.reason,
+                               mlx=operation.mlx or f"class {child.class_name}")
+
+
+def _combine(branch: Branch, own: list[tuple[Status, str]], children: tuple[ModuleNode, ...],
+             calls: int) -> tuple[Status, str]:
+    seen = [(child.status, f"{child.name}: {child.reason}" if child.reason else "")
+            for child in children if child.status is not Status.UNSEEN]
+    if not calls and not seen:
+        return Status.UNSEEN, "never called by this example"
+    everything = own + seen
+    if not everything:
+        return Status.MAPPED, "passes its input through"
+    status = worst(s for s, _ in everything)
+    reasons = list(dict.fromkeys(reason for s, reason in everything if s is status and reason))
+    text = "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
+    if status is Status.MAPPED and not text:
+        text = "every operation that ran has a rule; not measured yet"
+    return status, text
+
+
+def _structural(branch: Branch, children: tuple[ModuleNode, ...]) -> tuple[Status, str]:
+    from .capture.leaves import is_leaf
+    if not is_leaf(branch.module):
+        if children and type(branch.module).__module__.startswith("torch.nn.modules.container"):
+            seen = [child.status for child in children if child.status is not Status.UNSEEN]
+            if seen:
+                return worst(seen), "from structure alone"
+        return Status.UNSEEN, "from structure alone: its forward was not run; pass an example input"
+    try:
+        emitted = emit_layer(branch.module)
+    except Refused as refusal:
+        return Status.REFUSED, f"{type(branch.module).__name__}: {refusal}"
+    if emitted is None:
+        return Status.MISSING, f"no rule for the layer {_class_name(type(branch.module))}"
+    if emitted.caveats:
+        return Status.PARTIAL, "; ".join(emitted.caveats)
+    return Status.MAPPED, "from structure alone: the layer has a rule"

@@ -1,0 +1,79 @@
+"""Progress of long work, in a terminal and on a notebook page: both are ``progress(stage, done, total)`` inside."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Progress = Callable[[str, int, int], None]
+SHOW_AFTER = 0.4  # seconds; on a page, work that is done by then shows no bar
+REFRESH_EVERY = 0.1
+
+
+@contextlib.contextmanager
+def terminal_progress(first_stage: str) -> Iterator[Progress]:
+    """A bar on stderr while the block runs, when stderr is a terminal; gone afterwards."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal,
+             redirect_stdout=False, redirect_stderr=False) as bar:
+        task = bar.add_task(first_stage, total=None)
+
+        def progress(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=_sentence(stage), completed=done, total=max(total, 1))
+
+        yield progress
+
+
+class PageProgress:
+    """A bar on a notebook page, in the place where the result will stand.
+
+    Inside ``with``, call it as ``progress(stage, done, total)``; then :meth:`show` puts the result where the bar
+    was, or on a place of its own when the work was too quick for a bar.
+    """
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._started = time.monotonic()
+        self._refreshed = 0.0
+
+    def __enter__(self) -> PageProgress:
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if error is not None and self._handle is not None:
+            self._handle.update({"text/plain": "", "text/html": ""}, raw=True)
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._started < SHOW_AFTER or now - self._refreshed < REFRESH_EVERY:
+            return
+        self._refreshed = now
+        stage, count = _sentence(stage), f"{done}/{total}"
+        self._put({"text/plain": f"{stage} {count}",
+                   "text/html": f'<label>{html.escape(stage)} <progress value="{done}" max="{max(total, 1)}">'
+                                f"</progress> {count}</label>"}, raw=True)
+
+    def show(self, result: Any) -> None:
+        """Displays ``result`` in the bar's place."""
+        self._put(result)
+
+    def _put(self, content: Any, raw: bool = False) -> None:
+        if self._handle is None:
+            from IPython.display import DisplayHandle
+
+            self._handle = DisplayHandle()
+            self._handle.display(content, raw=raw)
+        else:
+            self._handle.update(content, raw=raw)
+
+
+def _sentence(stage: str) -> str:
+    return stage[:1].upper() + stage[1:]
