@@ -21,6 +21,7 @@ from .progress import terminal_progress
 BAD_INPUT = 2  # also argparse's own
 OUR_BUG = 3
 INTERRUPTED = 130
+PIPE_WIDTH = 120
 
 Arguments = argparse.Namespace
 _VERBS: list[tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[Arguments], int]]] = []
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        return _fail(f"t2m failed by its own fault: {type(error).__name__}: {error}\n"
+        return _fail(f"This is a fault of t2m itself. {type(error).__name__}: {error}\n"
                      "Run it again with --debug and report what it says.", OUR_BUG, arguments.debug)
 
 
@@ -102,6 +103,7 @@ def _analyze_options(parser: argparse.ArgumentParser) -> None:
                              "(model, args, kwargs); path/to/file.py:callable works too")
     parser.add_argument("--input", dest="inputs", metavar="[name=]SHAPE[:dtype[:low-high]]", nargs="+",
                         action="extend", default=[], help=INPUT_HELP)
+    parser.add_argument("--eval", action="store_true", help="put the model into eval mode first")
     parser.add_argument("--depth", type=int, metavar="N", help="print N levels of the tree")
     parser.add_argument("--json", action="store_true", help="print the report as JSON, and only that, on stdout")
 
@@ -110,7 +112,7 @@ def _analyze_options(parser: argparse.ArgumentParser) -> None:
 def analyze(arguments: Arguments) -> int:
     """Show a model's module tree, and what of it can be ported.
 
-    t2m analyze torchvision.models:resnet18 --input 1x3x224x224
+    t2m analyze torchvision.models:resnet18 --eval --input 1x3x224x224
     t2m analyze my_models.py:build --input ids=2x12:int64:0-99 --json
 
     Without an example, from the callable or from --input, only the structure is shown.
@@ -120,9 +122,12 @@ def analyze(arguments: Arguments) -> int:
     target, inputs = separate_target(arguments.target, arguments.inputs)
     # A model may print while it is built or run; stdout belongs to the report.
     with contextlib.redirect_stdout(sys.stderr), terminal_progress(f"Importing {target}") as progress:
+        example = example_inputs(inputs) if inputs else None  # first: building a model can take long
         model, args, kwargs = load_target(target)
-        if inputs:
-            args, kwargs = example_inputs(inputs)
+        if example is not None:
+            args, kwargs = example
+        if arguments.eval:
+            model.eval()
         from .session import analyze as run
 
         analysis = run(model, args, kwargs, progress=progress)
@@ -131,9 +136,13 @@ def analyze(arguments: Arguments) -> int:
         return 0
     from rich.console import Console
 
-    from .render.tree import tree_rich
+    from .render.tree import tree_rich, tree_text
 
-    Console(soft_wrap=True).print(tree_rich(analysis.report, depth=arguments.depth))
+    console = Console()
+    if console.is_terminal:
+        console.print(tree_rich(analysis.report, depth=arguments.depth))
+    else:  # a file or a pipe has no width of its own
+        print(tree_text(analysis.report, width=PIPE_WIDTH, depth=arguments.depth))
     return 0
 
 

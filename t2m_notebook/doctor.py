@@ -19,7 +19,8 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("t2m-notebook", "torch", "mlx", "numpy", "safetensors", "libcst", "ruff", "anywidget", "graphviz",
-            "ipython", "ipykernel", "jupyterlab", "nbconvert", "transformers", "torchvision", "timm", "playwright")
+            "ipython", "ipykernel", "jupyterlab", "nbconvert", "transformers", "torchvision", "timm",
+            "playwright")
 REQUIRED = ("torch", "mlx", "numpy", "safetensors", "libcst", "anywidget", "ipython")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LAB_EXTENSION = "t2m-notebook"
@@ -34,7 +35,8 @@ times = []
 for _ in range(4):
     start = time.perf_counter(); mx.eval(a @ b); times.append(time.perf_counter() - start)
 maps = open("/proc/self/maps").read() if sys.platform == "linux" else ""
-libraries = sorted({line.split("/")[-1] for line in maps.splitlines() if "blas" in line.split("/")[-1].lower()})
+files = {line.split("/")[-1] for line in maps.splitlines()}
+libraries = sorted(name for name in files if "blas" in name.lower())
 print(json.dumps({"device": str(mx.default_device()), "metal": mx.metal.is_available(),
                   "gigaflops": 2 * 256 * 512 * 1024 / min(times) / 1e9, "libraries": libraries}))
 """
@@ -87,9 +89,11 @@ def openblas() -> str | None:
 def _python() -> list[Finding]:
     system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     missing = [name for name in REQUIRED if version(name) is None]
-    state = Finding("packages", "missing", ", ".join(missing), "the package itself", "pip install t2m-notebook"
-                    ) if missing else Finding("packages", "ok", "all that is needed")
-    return [Finding("python", "ok", f"{platform.python_version()} on {system}"), state]
+    packages = Finding("packages", "ok", "all that is needed")
+    if missing:
+        packages = Finding("packages", "missing", ", ".join(missing), "the package itself",
+                           "pip install t2m-notebook")
+    return [Finding("python", "ok", f"{platform.python_version()} on {system}"), packages]
 
 
 def _torch() -> list[Finding]:
@@ -105,13 +109,14 @@ def _distribution_names() -> list[str]:
 
 
 def _mlx() -> list[Finding]:
+    wanted = "'mlx[cpu]'" if sys.platform == "linux" else "mlx"
     if version("mlx") is None:
-        advice = "pip install 'mlx[cpu]'" if sys.platform == "linux" else "pip install mlx"
+        advice = f"pip install {wanted}"
         return [Finding("mlx", "missing", "", "the framework that is ported to: every measurement", advice)]
     probe, trouble = _run_mlx_probe({})
     if probe is None:
         return [Finding("mlx", "broken", trouble, "every measurement",
-                        "pip install --force-reinstall 'mlx[cpu]'" if sys.platform == "linux" else "pip install mlx")]
+                        f"pip install --force-reinstall {wanted}")]
     return [Finding("mlx", "ok", f"{version('mlx')} on {_device(probe)}"), _blas(probe)]
 
 
@@ -133,18 +138,17 @@ def _blas(probe: dict) -> Finding:
     library = openblas()
     if library is None:
         return Finding("blas", "slow", f"the reference BLAS of MLX's wheel, {speed}", gives,
-                       "apt-get install libopenblas0-pthread; the parity worker then finds it by itself")
+                       "apt-get install libopenblas0-pthread; measurements then find it by themselves")
     better, _ = _run_mlx_probe({"LD_PRELOAD": library})
     faster = f"; {better['gigaflops']:.0f} GFLOP/s with OpenBLAS" if better else ""
     return Finding("blas", "slow", f"the reference BLAS of MLX's wheel, {speed}{faster}", gives,
-                   f"{library} is here and the parity worker uses it; for your own scripts: LD_PRELOAD={library}")
+                   f"{library} is here and measurements use it; for your own scripts: LD_PRELOAD={library}")
 
 
 def _run_mlx_probe(environment: dict[str, str]) -> tuple[dict | None, str]:
     """What the probe printed, or why it didn't."""
     try:
-        child = subprocess.run([sys.executable, "-c", _MLX_PROBE], capture_output=True, text=True, timeout=120,
-                               env={**os.environ, **environment}, stdin=subprocess.DEVNULL)
+        child = _run([sys.executable, "-c", _MLX_PROBE], {**os.environ, **environment})
     except (OSError, subprocess.TimeoutExpired) as error:
         return None, f"{type(error).__name__}: {error}"
     try:
@@ -156,7 +160,7 @@ def _run_mlx_probe(environment: dict[str, str]) -> tuple[dict | None, str]:
 
 def _jupyter() -> list[Finding]:
     found = []
-    for name, gives in (("jupyterlab", "notebooks in the browser"), ("ipykernel", "the kernel that notebooks run in")):
+    for name, gives in (("jupyterlab", "notebooks in the browser"), ("ipykernel", "the kernel of notebooks")):
         installed = version(name)
         found.append(Finding(name, "ok", installed) if installed
                      else Finding(name, "missing", "", gives, f"pip install {name}"))
@@ -188,7 +192,8 @@ def _is_disabled(extension: str) -> bool:
     folders.append(Path(sys.prefix, "share", "jupyter", "lab", "settings"))
     for folder in folders:
         try:
-            disabled = json.loads((folder / "page_config.json").read_text(encoding="utf-8"))["disabledExtensions"]
+            page = json.loads((folder / "page_config.json").read_text(encoding="utf-8"))
+            disabled = page["disabledExtensions"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if (disabled.get(extension) if isinstance(disabled, dict) else extension in disabled):
@@ -197,12 +202,13 @@ def _is_disabled(extension: str) -> bool:
 
 
 def _dot() -> list[Finding]:
-    gives, advice = "drawn autograd and module graphs; without it graphs are given as text", _system_package("graphviz")
+    gives = "drawn autograd and module graphs; without it graphs are given as text"
+    advice = _system_package("graphviz")
     path = shutil.which("dot")
     if path is None:
         return [Finding("graphviz dot", "missing", "", gives, advice)]
     try:
-        child = subprocess.run([path, "-V"], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+        child = _run([path, "-V"])
     except (OSError, subprocess.TimeoutExpired) as error:
         return [Finding("graphviz dot", "broken", str(error), gives, advice)]
     text = (child.stderr + child.stdout).strip()
@@ -214,8 +220,13 @@ def _browser() -> list[Finding]:
     path = next(filter(None, (shutil.which(name) for name in BROWSERS)), None)
     if path is not None:
         return [Finding("browser", "ok", path)]
-    return [Finding("browser", "missing", "no Chromium", "the browser tests of this project; any browser shows notebooks",
-                    _system_package("chromium"))]
+    gives = "the browser tests of this project; any browser shows notebooks"
+    return [Finding("browser", "missing", "no Chromium", gives, _system_package("chromium"))]
+
+
+def _run(command: list[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
+                          env=environment)
 
 
 def _system_package(name: str) -> str:
@@ -233,7 +244,8 @@ def report_rich(found: Findings):
     from rich.table import Table
     from rich.text import Text
 
-    glyphs = {"ok": ("✓", "green"), "slow": ("◐", "yellow"), "missing": ("–", "yellow"), "broken": ("✗", "red")}
+    glyphs = {"ok": ("✓", "green"), "slow": ("◐", "yellow"), "missing": ("–", "yellow"),
+              "broken": ("✗", "red")}
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)

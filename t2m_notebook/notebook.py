@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 from .errors import T2MError
 
 SECONDS_PER_CELL = 600
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class NotebookFailed(T2MError):
@@ -39,7 +40,7 @@ def execute(path: str | Path, *, progress: Callable[[str, int, int], None] | Non
 
     client = NotebookClient(notebook, timeout=SECONDS_PER_CELL, kernel_name="python3",
                             resources={"metadata": {"path": str(folder or path.resolve().parent)}},
-                            on_cell_executed=cell_finished)
+                            on_cell_executed=cell_finished, extra_arguments=["--log-level=ERROR"])
     try:
         client.execute()
     except CellExecutionError as error:
@@ -58,21 +59,34 @@ def read(path: str | Path) -> NotebookNode:
 
 
 def write_html(notebook: NotebookNode, path: str | Path) -> Path:
-    """Writes ``notebook`` with its outputs as one HTML page, and returns the page's path."""
+    """Writes ``notebook`` with its outputs as one HTML page that needs no network, and returns its path."""
     from nbconvert import HTMLExporter
 
-    page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook)
+    exporter = HTMLExporter(embed_images=True, mathjax_url="", require_js_url="", jquery_url="")
+    page, _ = exporter.from_notebook_node(_with_static_outputs(notebook))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path
 
 
+def _with_static_outputs(notebook: NotebookNode) -> NotebookNode:
+    """A copy in which widgets gave way to their HTML: a page without a kernel would show nothing of them."""
+    static = nbformat.from_dict(notebook)
+    static.metadata.pop("widgets", None)
+    for cell in static.cells:
+        for output in cell.get("outputs", []):
+            if "text/html" in output.get("data", {}):
+                output.data.pop(WIDGET, None)
+    return static
+
+
 def without_outputs(notebook: NotebookNode) -> NotebookNode:
     """A copy as it should be committed: no outputs, counts, widget state or kernel details."""
     clean = nbformat.from_dict(notebook)
     for cell in clean.cells:
-        cell.metadata = NotebookNode(tags=cell.metadata["tags"]) if cell.metadata.get("tags") else NotebookNode()
+        tags = cell.metadata.get("tags")
+        cell.metadata = NotebookNode(tags=tags) if tags else NotebookNode()
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     clean.metadata = NotebookNode(

@@ -1,4 +1,4 @@
-"""Progress of long work, in a terminal and on a notebook page: both are ``progress(stage, done, total)`` inside."""
+"""Progress of long work, in a terminal and on a notebook page: ``progress(stage, done, total)`` in both."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def terminal_progress(first_stage: str) -> Iterator[Progress]:
 class PageProgress:
     """A bar on a notebook page, in the place where the result will stand.
 
-    Inside ``with``, call it as ``progress(stage, done, total)``; then :meth:`show` puts the result where the bar
-    was, or on a place of its own when the work was too quick for a bar.
+    Inside ``with``, call it as ``progress(stage, done, total)``; then :meth:`show` puts the result where the
+    bar was, or on a place of its own when the work was too quick for a bar.
     """
 
     def __init__(self) -> None:

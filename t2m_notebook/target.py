@@ -1,4 +1,4 @@
-"""What a command line says about a model, made real: ``package.module:callable`` and ``--input`` specifications."""
+"""What a command line says about a model, made real: ``package.module:callable`` and ``--input``."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ def load_target(target: str) -> tuple[Any, Any, dict[str, Any]]:
     parts = value if isinstance(value, tuple) else (value,)
     model, args, kwargs = (*parts, None, None)[:3]
     if not isinstance(model, nn.Module):
-        raise NotAModule(f"{target} gave {_described(value)}, not a torch.nn.Module. It should return a model, "
-                         "(model, args) or (model, args, kwargs).")
+        raise NotAModule(f"{target} gave {_described(value)}, not a torch.nn.Module. It should return "
+                         "a model, (model, args) or (model, args, kwargs).")
     if len(parts) > 3 or not (kwargs is None or isinstance(kwargs, dict)):
-        raise NotAModule(f"{target} gave {_described(value)}. It should return a model, (model, args) with args a "
-                         "tensor or a tuple, or (model, args, kwargs) with kwargs a dict.")
+        raise NotAModule(f"{target} gave {_described(value)}. It should return a model, (model, args) with "
+                         "args a tensor or a tuple, or (model, args, kwargs) with kwargs a dict.")
     return model, () if args is None else args, kwargs or {}
 
 
@@ -80,21 +80,23 @@ def _look_up(target: str) -> Any:
         try:
             value = getattr(value, name)
         except AttributeError:
-            near = difflib.get_close_matches(name, [n for n in dir(value) if not n.startswith("_")], n=3)
+            known = {n.lower(): n for n in dir(value) if not n.startswith("_")}
+            near = [known[n] for n in difflib.get_close_matches(name.lower(), known, n=3)]
             hint = f" Did you mean {' or '.join(near)}?" if near else ""
             raise CannotImport(f"{place} has no {name!r}.{hint}") from None
     return value
 
 
 def _import_module(name: str):
-    if os.getcwd() not in sys.path:  # as `python -m` does; the console script's path has the script's folder instead
+    if os.getcwd() not in sys.path:  # `python -m` has it there; the console script has its own folder
         sys.path.insert(0, os.getcwd())
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(error.name + ".")):
-            raise CannotImport(f"There is no module {error.name!r} here. Check the name, and that it is installed or "
-                               "in the current folder; a file is named as path/to/file.py:callable.") from error
+            raise CannotImport(f"There is no module {error.name!r} here. Check the name, and that it is "
+                               "installed or in the current folder; a file is named as "
+                               "path/to/file.py:callable.") from error
         raise CannotImport(f"Importing {name} failed: it needs the module {error.name!r}, "
                            "which is not installed.") from error
     except Exception as error:
@@ -157,7 +159,8 @@ def _example_input(text: str, generator) -> tuple[str | None, Any]:
     shape = () if match["shape"] == "scalar" else tuple(int(size) for size in match["shape"].split("x"))
     dtype = getattr(torch, match["dtype"] or "float32", None)
     if not isinstance(dtype, torch.dtype):
-        raise BadExample(f"--input {text}: torch has no dtype {match['dtype']!r}; try float32, float16, int64 or bool.")
+        raise BadExample(f"--input {text}: torch has no dtype {match['dtype']!r}; try float32, float16, int64 "
+                         "or bool.")
     if math.prod(shape) > 2**31:
         raise BadExample(f"--input {text}: that is {math.prod(shape):,} numbers.")
     low, high = match["low"], match["high"]
@@ -167,9 +170,13 @@ def _example_input(text: str, generator) -> tuple[str | None, Any]:
         values = torch.randn(shape, generator=generator) if low is None else (
             torch.rand(shape, generator=generator) * (float(high) - float(low)) + float(low))
     else:
+        low, high = low or "0", high or str(1 if dtype == torch.bool else DEFAULT_HIGHEST)
         try:
-            first, last = (0, 1 if dtype == torch.bool else DEFAULT_HIGHEST) if low is None else (int(low), int(high))
+            first, last = int(low), int(high)
         except ValueError:
             raise BadExample(f"--input {text}: {dtype} needs a range of whole numbers.") from None
         values = torch.randint(first, last + 1, shape, generator=generator)
-    return match["name"], values.to(dtype)
+    try:
+        return match["name"], values.to(dtype)
+    except (NotImplementedError, RuntimeError, TypeError) as error:
+        raise BadExample(f"--input {text}: torch can't make a tensor of {dtype}: {error}") from error

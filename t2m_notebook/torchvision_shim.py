@@ -1,8 +1,9 @@
 """Lets a CUDA build of torchvision be imported beside a CPU build of torch.
 
-That pair is what `pip install torchvision` gives after a CPU build of torch on Linux. torchvision's binary then
-doesn't load, its Python files stop at the operators it would have declared, and with it every model of timm and
-transformers becomes impossible to import. Declaring the operators is enough: the models themselves don't use them.
+That pair is what `pip install torchvision` gives after a CPU build of torch on Linux. torchvision's binary
+then doesn't load, its Python files stop at the operators it would have declared, and with it every model of
+timm and transformers becomes impossible to import. Declaring the operators is enough: the models themselves
+don't use them.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Nothing here imports torch or MLX, so that a test of texts starts at once.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -20,8 +21,11 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ["MLX_ENABLE_TF32"] = "0"  # else matrix products on a GPU are rounded to 10 bits
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that would download something fails instead
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Kernels and other child processes find the package whether it is installed or not.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 # The user's own Jupyter and IPython settings have no say in the tests.
 _SETTINGS = tempfile.mkdtemp(prefix="t2m-tests-")
+atexit.register(shutil.rmtree, _SETTINGS, ignore_errors=True)  # after IPython's own, registered later
 for _name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
               "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR"):
     os.environ[_name] = str(Path(_SETTINGS, _name.lower()))
@@ -32,10 +36,6 @@ os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                       "--disable-background-networking", "--disable-component-update", "--disable-sync")
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    shutil.rmtree(_SETTINGS, ignore_errors=True)
 
 
 def find_chromium() -> str | None:
@@ -65,7 +65,7 @@ def chromium() -> str:
     path = find_chromium()
     if path is None:
         if os.environ.get("CI") and can_install_packages():
-            pytest.fail("Chromium is missing although it can be installed here; run the tests with `make test`.")
+            pytest.fail("Chromium is missing although it can be installed here; run `make test`.")
         pytest.skip("no Chromium; install it, or run `make test`, which does where it may")
     return path
 

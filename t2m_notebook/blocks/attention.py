@@ -39,26 +39,27 @@ def scaled_dot_product_attention(q, k, v, mask=None, is_causal=False, scale=None
     to ``(..., H, L, S)``; the result is ``(..., H, L, E)``. Two axes stand for one head.
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
+    one_head = q.ndim == k.ndim == v.ndim == 2
     q, k, v = (x[None] if x.ndim == 2 else x for x in (q, k, v))
     batch = mx.broadcast_shapes(q.shape[:-3], k.shape[:-3], v.shape[:-3])
-    heads = max(q.shape[-3], k.shape[-3], v.shape[-3])
+    heads = max(x.shape[-3] for x in (q, k, v))
 
-    def four_axes(x, repeats):
-        x = mx.repeat(x, repeats, axis=-3) if repeats > 1 else x
+    def four_axes(x):
+        x = mx.repeat(x, heads // x.shape[-3], axis=-3)
         return mx.broadcast_to(x, (*batch, *x.shape[-3:])).reshape(math.prod(batch), *x.shape[-3:])
 
-    shape = (*batch, heads, q.shape[-2], v.shape[-1])
-    q, k, v = (four_axes(x, heads // x.shape[-3]) for x in (q, k, v))
+    q, k, v = four_axes(q), four_axes(k), four_axes(v)
     if mask is not None and mask.ndim > 4:
-        mask = mx.broadcast_to(mask, (*batch, *mask.shape[-3:])).reshape(-1, *mask.shape[-3:])
+        mask = mx.broadcast_to(mask, (*batch, *mask.shape[-3:]))
+        mask = mask.reshape(math.prod(batch), *mask.shape[-3:])
     if dropout_p > 0:
         scores = (q * scale) @ k.swapaxes(-1, -2)
-        if is_causal:
-            mask = mx.tril(mx.ones(scores.shape[-2:], dtype=mx.bool_))
+        keep = mx.tril(mx.ones(scores.shape[-2:], dtype=mx.bool_)) if is_causal else True
         if mask is not None:
-            scores = mx.where(mask, scores, -math.inf) if mask.dtype == mx.bool_ else scores + mask
-        weights = mx.softmax(scores, axis=-1, precise=True)
-        weights = mx.where(mx.isnan(weights), 0, weights).astype(v.dtype)
+            keep = mask if mask.dtype == mx.bool_ else mask > -math.inf
+            scores = scores if mask.dtype == mx.bool_ else scores + mask.astype(scores.dtype)
+        scores = mx.where(keep, scores, mx.finfo(scores.dtype).min)
+        weights = mx.where(keep, mx.softmax(scores, axis=-1, precise=True), 0)
         output = nn.Dropout(dropout_p)(weights) @ v
     elif is_causal:
         output = causal_attention(q, k, v, scale)
@@ -66,5 +67,4 @@ def scaled_dot_product_attention(q, k, v, mask=None, is_causal=False, scale=None
         output = masked_attention(q, k, v, mask, scale)
     else:
         output = mx.fast.scaled_dot_product_attention(q, k, v, scale=scale)
-    output = output.reshape(shape)
-    return output
+    return output[0, 0] if one_head else output.reshape(*batch, *output.shape[-3:])

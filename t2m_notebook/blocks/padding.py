@@ -1,28 +1,40 @@
 """Padding that ``mx.pad`` has no mode for."""
 
 import mlx.core as mx
+import mlx.nn as nn
 
-__all__ = ["crop_and_pad", "pad_circular", "Pad"]
+__all__ = ["pad_circular", "crop_and_pad", "Pad"]
 
 
 def pad_circular(x: mx.array, widths: list[tuple[int, int]]) -> mx.array:
-    """Wrap around: ``widths`` gives (before, after) for every axis of ``x``, each at most the
-    size of that axis; a negative width crops."""
+    """Wrap around. ``widths`` gives (before, after) for every axis of ``x``; a negative width crops
+    that end, and what is left is wrapped."""
     for axis, (before, after) in enumerate(widths):
-        size = x.shape[axis]
-        if before < 0 or after < 0:
-            x = mx.take(x, mx.arange(max(-before, 0), size - max(-after, 0)), axis=axis)
-        # The two ends are wrapped from what is left after cropping, as torch does.
-        kept = x.shape[axis]
-        head, body = mx.arange(kept - max(before, 0), kept), mx.arange(kept)
-        tail = mx.arange(max(after, 0))
-        if before > 0 or after > 0:
-            x = mx.take(x, mx.concatenate([head, body, tail]), axis=axis)
+        if before or after:
+            index = mx.arange(max(-before, 0), x.shape[axis] - max(-after, 0))
+            size = index.shape[0]
+            index = mx.concatenate([index[size - max(before, 0):], index, index[:max(after, 0)]])
+            x = mx.take(x, index, axis=axis)
     return x
 
 
 def crop_and_pad(x: mx.array, widths: list[tuple[int, int]], mode: str = "constant", value: float = 0) -> mx.array:
     """``mx.pad`` where a negative width crops that end of the axis."""
-    ends = tuple(slice(max(-before, 0), size - max(-after, 0)) for (before, after), size in zip(widths, x.shape))
+    kept = tuple(slice(max(-before, 0), size - max(-after, 0)) for (before, after), size in zip(widths, x.shape))
     grown = [(max(before, 0), max(after, 0)) for before, after in widths]
-    return mx.pad(x[ends], grown, mode=mode, constant_values=value)
+    return mx.pad(x[kept], grown, mode=mode, constant_values=value)
+
+
+class Pad(nn.Module):
+    """Pads the spatial axes of ``(N, *spatial, C)``. ``widths``: (before, after) per spatial axis;
+    ``mode``: "constant", "edge", "reflect" or "circular"."""
+
+    def __init__(self, widths: tuple[tuple[int, int], ...], mode: str = "constant", value: float = 0):
+        super().__init__()
+        self.widths, self.mode, self.value = tuple(widths), mode, value
+
+    def __call__(self, x: mx.array) -> mx.array:
+        widths = [(0, 0), *self.widths, (0, 0)]
+        if self.mode == "circular":
+            return pad_circular(x, widths)
+        return crop_and_pad(x, widths, self.mode, self.value)

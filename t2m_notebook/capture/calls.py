@@ -53,8 +53,10 @@ def result_values(call: OpCall) -> list[int]:
     return written or refs(call.outputs)
 
 
-def bind_call(recording: Recording, call: OpCall, order_of: Callable[[int], Order] | None = None) -> BoundCall | None:
-    """The call bound to its rule; None when no rule knows the operation.
+def bind_call(recording: Recording, call: OpCall, order_of: Callable[[int], Order] | None = None,
+              array: Callable[[int], Array] | None = None) -> BoundCall | None:
+    """The call bound to its rule; None when no rule knows the operation. ``array`` makes the
+    argument for a recorded value (default: as recorded, laid out in ``order_of(index)``).
 
     Raises :class:`~t2m_notebook.errors.Refused` for an argument outside the rule.
     """
@@ -64,7 +66,9 @@ def bind_call(recording: Recording, call: OpCall, order_of: Callable[[int], Orde
     made: dict[int, Array] = {}
 
     def lookup(index: int) -> Array:
-        if index not in made:
+        if index not in made and array is not None:
+            made[index] = array(index)
+        elif index not in made:
             made[index] = array_of(recording, index, order_of(index) if order_of else None)
         return made[index]
 

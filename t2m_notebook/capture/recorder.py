@@ -146,7 +146,7 @@ class Recorder(TorchFunctionMode):
         self._known[id(tensor)] = (weakref.ref(tensor), index, _version(tensor))
         if kind in ("constant", "attribute", "input") or self.keep == "all":
             if self.keep != "none":
-                self.recording.tensors[index] = tensor.detach()
+                self.recording.tensors[index] = _unrecorded(torch.Tensor.detach, tensor)
         return index
 
     def _index(self, tensor) -> int:
@@ -214,7 +214,7 @@ class Recorder(TorchFunctionMode):
         pointers = {self.recording.values[self._known[id(t)][1]].storage for t in tensors if id(t) in self._known}
         for index, tensor in self.recording.tensors.items():
             if self.recording.values[index].storage in pointers and self.recording.values[index].kind != "parameter":
-                self.recording.tensors[index] = tensor.clone()
+                self.recording.tensors[index] = _unrecorded(torch.Tensor.clone, tensor)
 
     # -- torch calls --------------------------------------------------------------------
 
@@ -308,9 +308,9 @@ class Recorder(TorchFunctionMode):
         leaf = is_leaf(module)
         frames = _frames(2)
         tensors = self._tensors(args, self._tensors(kwargs, [])) if leaf else []
-        call = ModuleCall(self.recording.event_count, self._paths.get(id(module), ""), module,
-                          tuple([self._encode(item) for item in args]),
-                          {key: self._encode(item) for key, item in kwargs.items()}, parent, frames, leaf)
+        encoded = _unrecorded(self._encode, (tuple(args), dict(kwargs)))
+        call = ModuleCall(self.recording.event_count, self._paths.get(id(module), ""), module, *encoded, parent,
+                          frames, leaf)
         indices = [self._known[id(tensor)][1] for tensor in tensors]
         self.recording.event_count += 1
         if parent is None:
@@ -319,7 +319,8 @@ class Recorder(TorchFunctionMode):
             parent.events.append(call)
         if self.keep == "boundaries":
             for tensor in self._tensors(args, self._tensors(kwargs, [])):
-                self.recording.tensors.setdefault(self._known[id(tensor)][1], tensor.detach())
+                self.recording.tensors.setdefault(self._known[id(tensor)][1],
+                                                  _unrecorded(torch.Tensor.detach, tensor))
         if leaf and self.recording.tensors and getattr(module, "inplace", False):
             self._protect(tensors)
         self._stack.append(call)
@@ -333,11 +334,12 @@ class Recorder(TorchFunctionMode):
             self._inside_leaf -= leaf
             self._stack.pop()
         if leaf:
-            call.mutated = self._mutations(tensors, indices)
-        call.outputs = self._results(result) if leaf else self._encode(result)
+            call.mutated = _unrecorded(self._mutations, tensors, indices)
+        call.outputs = _unrecorded(self._results if leaf else self._encode, result)
         if self.keep == "boundaries":
             for tensor in self._tensors(result, []):
-                self.recording.tensors.setdefault(self._known[id(tensor)][1], tensor.detach())
+                self.recording.tensors.setdefault(self._known[id(tensor)][1],
+                                                  _unrecorded(torch.Tensor.detach, tensor))
         if self.progress is not None:
             self.progress(self.recording.event_count)
         return result
@@ -356,6 +358,12 @@ _METADATA = frozenset({"size", "dim", "numel", "nelement", "ndimension", "stride
                        "has_names", "is_inference", "type", "result_type", "can_cast", "is_same_size",
                        "_is_view", "is_set_to", "retain_grad", "register_hook", "__repr__", "__format__",
                        "is_shared", "is_pinned", "is_coalesced", "is_storage", "is_tensor"}) - {"type"}
+
+
+def _unrecorded(function, *args):
+    """What the recorder itself does with tensors (reads, copies), which is no call of the model."""
+    with torch._C.DisableTorchFunction():
+        return function(*args)
 
 
 def _version(tensor) -> int:

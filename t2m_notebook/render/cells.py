@@ -96,10 +96,11 @@ def _row_cells(fold: Fold, node: ModuleNode, from_structure: bool) -> Cells:
         shape += f" +{len(node.outputs) - 1}" if len(node.outputs) > 1 else ""
     # What is shared is counted where it first appears; a sum would count it again.
     counted = 1 if node.shared_with is not None else fold.count
+    name, class_name = visible(fold.name) or visible(node.class_name), visible(node.class_name)
     return Cells(
         status=node.status,
-        name=visible(fold.name) or visible(node.class_name),
-        class_name=visible(node.class_name) if fold.name else "",
+        name=name,
+        class_name="" if class_name == name else class_name,  # the root is called as its class
         description=short_description(node.class_name, node.description),
         badge=" · ".join(badges),
         shape=visible(shape),
@@ -166,10 +167,19 @@ def _percent(share: float) -> str:
     return f"{min(max(share * 100, 0.1), 99.9):.1f} %"
 
 
-def operation_text(operation: OperationNode) -> tuple[str, str, str]:
-    """An operation as (torch source or name, what it maps to, line number or empty)."""
+def operation_text(operation: OperationNode, node: ModuleNode) -> tuple[str, str, str]:
+    """An operation of ``node`` as (torch source or name, what it maps to, line number or empty)."""
     line = f"{operation.location.line}" if operation.location else ""
-    return visible(operation.source or operation.name), visible(operation.mlx), line
+    source = operation.source or operation.name
+    if not operation.source and operation.child:
+        source = f"{child_name(operation, node)}: {operation.name.rsplit('.', 1)[-1]}"
+    return visible(source), visible(operation.mlx), line
+
+
+def child_name(operation: OperationNode, node: ModuleNode) -> str:
+    """The path from ``node`` to the child that the operation calls; empty when it calls none."""
+    child = operation.child or ""
+    return child.removeprefix(f"{node.path}.") if node.path else child
 
 
 def where_text(node: ModuleNode) -> str:

@@ -54,23 +54,29 @@ def _variables(colours: dict[str, str]) -> str:
 
 
 STATIC = """
-.t2m-static { border: 1px solid var(--t2m-line); border-radius: 6px; overflow: hidden; max-width: 1180px;
-  background: var(--t2m-bg); color: var(--t2m-fg); font: 13px/1.45 var(--t2m-ui); }
+.t2m-static { border: 1px solid var(--t2m-line); border-radius: 6px; overflow: hidden;
+  max-width: 1180px; background: var(--t2m-bg); color: var(--t2m-fg); font: 13px/1.45 var(--t2m-ui); }
 .t2m-static * { box-sizing: border-box; }
-.t2m-static .t2m-head { display: flex; flex-wrap: wrap; gap: 2px 14px; align-items: baseline; padding: 9px 12px;
-  background: var(--t2m-bg2); }
+.t2m-static .t2m-head { display: flex; gap: 2px 14px; align-items: baseline;
+  padding: 9px 12px; background: var(--t2m-bg2); }
 .t2m-static .t2m-head b { font-size: 14px; }
-.t2m-static .t2m-score { margin-left: auto; font: 12px var(--t2m-mono); }
+.t2m-static .t2m-head span:nth-child(2) { flex: 1 1 0; min-width: 0; }
+.t2m-static .t2m-score { white-space: nowrap; font: 12px var(--t2m-mono); }
 .t2m-static .t2m-dim { color: var(--t2m-dim); }
 .t2m-static .t2m-bar { display: flex; height: 5px; background: var(--t2m-line); }
 .t2m-static .t2m-bar i { min-width: 2px; }
-.t2m-static .t2m-legend, .t2m-static .t2m-note { padding: 6px 12px; border-bottom: 1px solid var(--t2m-line); }
+.t2m-static .t2m-legend, .t2m-static .t2m-note { padding: 6px 12px;
+  border-bottom: 1px solid var(--t2m-line); }
 .t2m-static .t2m-legend span + span { margin-left: 14px; }
 .t2m-static .t2m-note { color: var(--t2m-dim); }
+.t2m-static .t2m-note:last-child { border-bottom: 0; }
+.t2m-static .t2m-rows + .t2m-note { border-top: 1px solid var(--t2m-line); }
+.t2m-static .t2m-note .t2m-what { color: var(--t2m-fg); font-family: var(--t2m-mono); font-size: 12px; }
 .t2m-static .t2m-rows { padding: 4px 0; font: 12px/22px var(--t2m-mono); overflow-x: auto; }
 .t2m-static details, .t2m-static summary { display: block; margin: 0; padding: 0; }
-.t2m-static .t2m-row { display: grid; grid-template-columns: minmax(180px, 1fr) 128px 64px 74px 66px; gap: 8px;
-  padding: 0 12px; white-space: nowrap; }
+.t2m-static .t2m-row { display: grid; gap: 8px;
+  grid-template-columns: minmax(180px, 1fr) 128px 64px 74px 66px;
+  height: 22px; padding: 0 12px; white-space: nowrap; }
 .t2m-static .t2m-row > span { overflow: hidden; text-overflow: ellipsis; }
 .t2m-static .t2m-row .t2m-r { text-align: right; }
 .t2m-static summary.t2m-row { cursor: pointer; }
@@ -82,9 +88,8 @@ STATIC = """
 .t2m-static details[open] > summary .t2m-twisty::before { content: "\\25BE"; }
 .t2m-static .t2m-glyph { display: inline-block; width: 16px; font-weight: 700; text-align: center; }
 .t2m-static .t2m-inside { margin-left: 18px; border-left: 1px solid var(--t2m-line); }
-.t2m-static .t2m-badge { margin-left: 4px; padding: 0 5px; border: 1px solid var(--t2m-line); border-radius: 3px;
-  background: var(--t2m-bg2); color: var(--t2m-dim); font-size: 11px; }
-.t2m-static .t2m-more, .t2m-static .t2m-where { padding: 0 12px 0 22px; color: var(--t2m-dim); white-space: nowrap; }
+.t2m-static .t2m-badge { margin-left: 4px; padding: 0 5px; border: 1px solid var(--t2m-line);
+  border-radius: 3px; background: var(--t2m-bg2); color: var(--t2m-dim); font-size: 11px; }
 .t2m-static .t2m-ops { margin: 0 12px 4px 22px; border-left: 2px solid var(--t2m-line); padding-left: 8px; }
 .t2m-static .t2m-ops div { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 19px; }
 """

@@ -21,12 +21,13 @@ from t2m_notebook.render.cells import (
 from t2m_notebook.render.folding import Row, folded_rows, module_count
 from t2m_notebook.render.style import STATIC, palette, status_colours
 from t2m_notebook.render.words import bytes_text, clip, plural, visible, width
-from t2m_notebook.types import AnalysisReport, ModuleNode, OperationNode, Status
+from t2m_notebook.types import AnalysisReport, MissingOperation, ModuleNode, OperationNode, Status
 
 if typing.TYPE_CHECKING:
     from rich.console import Group
 
 DEEPEST_INDENT = 24  # lines nested deeper keep this indent and say their depth in figures
+MOST_OPERATIONS = 60  # of one module, in static HTML
 _ASCII = str.maketrans({"✓": "+", "●": "o", "◐": "~", "✗": "x", "–": "-", "×": "x", "…": "..",
                         "→": "->", "·": "|", "│": "|", "├": "|", "└": "`", "─": "-", "≠": "!="})
 
@@ -72,7 +73,7 @@ def _remarks(row: Row, cells: Cells, operations: bool) -> list[tuple[Status, str
     """Why the node has its status, and the operations in it that say so."""
     node, remarks = row.fold.first, []
     try:
-        listed = [(o.status, _operation_line(o)) for o in node.operations
+        listed = [(o.status, _operation_line(o, node)) for o in node.operations
                   if operations or (is_problem(o.status) and o.child is None)]
         # "No rule for x" above the line that says so about x would be said twice.
         told = cells.status in (Status.MISSING, Status.REFUSED) and cells.status in dict(listed)
@@ -84,8 +85,8 @@ def _remarks(row: Row, cells: Cells, operations: bool) -> list[tuple[Status, str
     return remarks
 
 
-def _operation_line(operation: OperationNode) -> str:
-    source, mlx, line = operation_text(operation)
+def _operation_line(operation: OperationNode, node: ModuleNode) -> str:
+    source, mlx, line = operation_text(operation, node)
     text = f"{source} → {mlx}" if mlx else source
     if line:
         text += f"  line {line}"
@@ -156,15 +157,16 @@ def _footer_lines(report: AnalysisReport, rows: list[Row]) -> list[str]:
     for item in report.missing:
         reason = f": {visible(item.reason)}" if item.reason else ""
         lines.append(f"  {item.status.glyph} {visible(item.name)}, {plural(item.calls, 'call')}{reason}")
-        place = f"  {visible(item.location.text)}" if item.location else ""
-        source = f"  {visible(item.source)}" if item.source else ""
-        lines.append(f"      in {_places(item.paths)}{place}{source}")
+        lines.append(f"      {_places(item)}")
     return lines
 
 
-def _places(paths: typing.Sequence[str]) -> str:
-    shown = ", ".join(visible(path) or "the root" for path in paths[:3])
-    return f"{shown} and {len(paths) - 3:,} more" if len(paths) > 3 else shown
+def _places(item: MissingOperation) -> str:
+    """Where an operation without a rule is called, and the first such call."""
+    shown = ", ".join(visible(path) or "the root" for path in item.paths[:3])
+    more = f" and {len(item.paths) - 3:,} more" if len(item.paths) > 3 else ""
+    words = [f"in {shown}{more}", visible(item.source), visible(item.location.text) if item.location else ""]
+    return " · ".join(word for word in words if word)
 
 
 def _left_out(report: AnalysisReport, rows: list[Row]) -> str:
@@ -199,10 +201,12 @@ def tree_rich(report: AnalysisReport, *, depth: int | None = None, limit: int | 
                       Text(cells.bytes, "dim"), Text(cells.difference, colour))
         under = rails.replace("├─", "│ ").replace("└─", "  ")
         for status, text in remarks:
-            table.add_row(Text.assemble((f"{under}    ", "dim"), (f"{status.glyph} {text}", _TERMINAL[status])))
+            remark = (f"{status.glyph} {text}", _TERMINAL[status])
+            table.add_row(Text.assemble((f"{under}    ", "dim"), remark))
         if row.hidden_rows:
             table.add_row(Text(f"{under}    … {plural(row.hidden_rows, 'more line')} inside", "dim"))
-    legend = Text(" · ").join(Text(f"{s.glyph} {n:,} {s.value.lower()}", _TERMINAL[s]) for s, n in head.counts)
+    legend = Text(" · ").join(
+        Text(f"{s.glyph} {n:,} {s.value.lower()}", _TERMINAL[s]) for s, n in head.counts)
     notes = [Text(f"note: {note}", "italic") for note in head.notes]
     footer = [Text(line) for line in _footer_lines(report, [r for r, _, _ in table_rows])]
     title = Text.assemble((head.title, "bold"), ("  " + " · ".join(head.facts), "dim"))
@@ -214,33 +218,40 @@ _TERMINAL = {Status.PROVEN: "green", Status.MAPPED: "blue", Status.PARTIAL: "yel
              Status.UNSEEN: "bright_black"}
 
 
-def tree_html(report: AnalysisReport, limit: int = 400) -> str:
+def tree_html(report: AnalysisReport, limit: int = 300) -> str:
     """The tree as one self-contained HTML fragment without scripts: ``<details>`` to open.
 
     ``limit`` is the most lines it holds, outer levels first; a sentence says how many
     modules are left out. Follows JupyterLab's theme, VS Code's, or the reader's preference.
     Where a page strips the style, glyphs and words still tell all there is to tell.
     """
-    head = overview(report)
+    head, scope = overview(report), ".t2m-static"
     rows = folded_rows(report.root, limit=limit)
     score = f"{head.score_status.glyph} {head.score}"
     parts = [
-        '<div class="t2m-static">', f"<style>{palette('.t2m-static')}{STATIC}{status_colours('.t2m-static')}</style>",
+        '<div class="t2m-static">', f"<style>{palette(scope)}{STATIC}{status_colours(scope)}</style>",
         f'<div class="t2m-head"><b>{escape(head.title)}</b> ',
         f'<span class="t2m-dim">{escape(" · ".join(head.facts))}</span> ',
         f'<span class="t2m-score t2m-{head.score_status}">{score}</span></div>',
         '<div class="t2m-bar" aria-hidden="true">',
         *(f'<i style="flex:{n};background:var(--t2m-{s.value.lower()})"></i>' for s, n in head.counts),
         '</div><div class="t2m-legend">',
-        *(f'<span title="{escape(s.meaning)}"><b class="t2m-{s}">{s.glyph}</b> {s.value.lower()} {n:,}</span> '
-          for s, n in head.counts), "</div>",
+        *(f'<span title="{escape(s.meaning)}"><b class="t2m-{s}">{s.glyph}</b> '
+          f'{s.value.lower()} {n:,}</span> ' for s, n in head.counts), "</div>",
         *(f'<div class="t2m-note">{escape(note)}</div>' for note in head.notes),
         '<div class="t2m-rows">', *_html_rows(rows, report.from_structure), "</div>",
     ]
     if left := _left_out(report, rows):
         parts.append(f'<div class="t2m-note">{left}</div>')
-    parts += [f'<div class="t2m-note">{escape(line)}</div>' for line in _footer_lines(report, rows) if line != left and line]
+    parts += map(_html_missing, report.missing)
     return "".join([*parts, "</div>"])
+
+
+def _html_missing(item: MissingOperation) -> str:
+    reason = f": {visible(item.reason)}" if item.reason else ""
+    return (f'<div class="t2m-note"><b class="t2m-{item.status}">{item.status.glyph}</b> '
+            f'<b class="t2m-what">{escape(visible(item.name))}</b> '
+            f'{escape(plural(item.calls, "call") + reason)} <span>{escape(_places(item))}</span></div>')
 
 
 def _html_rows(rows: list[Row], from_structure: bool) -> typing.Iterator[str]:
@@ -270,9 +281,10 @@ def _html_line(tag: str, cells: Cells, deep: str, row: Row) -> str:
     path = escape(visible(getattr(row.fold.first, "path", "")))
     return (
         f'<{tag} class="t2m-row"><span title="{path}"><span class="t2m-twisty"></span>{deep}'
-        f'<span class="t2m-glyph t2m-{cells.status}" title="{escape(cells.status.meaning)}">{cells.status.glyph}</span> '
+        f'<span class="t2m-glyph t2m-{cells.status}">{cells.status.glyph}</span> '
         f'{escape(cells.name)} <span class="t2m-dim">{escape(kind)}</span>{badge}</span> '
-        f'<span class="t2m-dim">{escape(cells.shape)}</span> <span class="t2m-r t2m-dim">{cells.parameters}</span> '
+        f'<span class="t2m-dim">{escape(cells.shape)}</span> '
+        f'<span class="t2m-r t2m-dim">{cells.parameters}</span> '
         f'<span class="t2m-r t2m-dim">{cells.bytes}</span> '
         f'<span class="t2m-r t2m-{cells.status}">{cells.difference}</span></{tag}>'
     )
@@ -284,7 +296,10 @@ def _html_inside(row: Row, cells: Cells) -> str:
     try:
         if cells.reason:
             lines.append(_html_remark(cells.status, cells.reason))
-        lines += [_html_operation(operation) for operation in node.operations]
+        lines += [_html_operation(operation, node) for operation in node.operations[:MOST_OPERATIONS]]
+        if len(node.operations) > MOST_OPERATIONS:
+            more = plural(len(node.operations) - MOST_OPERATIONS, "more operation")
+            lines.append(f'<div class="t2m-dim">… {more}</div>')
         lines += [_html_parameters(node)] if node.parameters and not node.children else []
         if lines and node.location is not None:
             lines.insert(0, f'<div class="t2m-dim">{escape(where_text(node))}</div>')
@@ -299,17 +314,21 @@ def _html_remark(status: Status, text: str) -> str:
     return f'<div><b class="t2m-{status}">{status.glyph}</b> {escape(text)}</div>'
 
 
-def _html_operation(operation: OperationNode) -> str:
-    source, mlx, line = operation_text(operation)
+def _html_operation(operation: OperationNode, node: ModuleNode) -> str:
+    source, mlx, line = operation_text(operation, node)
     target = f' <span class="t2m-dim">→</span> {escape(mlx)}' if mlx else ""
     place = f' <span class="t2m-dim">line {line}</span>' if line else ""
-    reason = f' <span class="t2m-dim">{escape(visible(operation.reason))}</span>' if operation.reason else ""
+    reason = escape(visible(operation.reason))
+    reason = f' <span class="t2m-dim">{reason}</span>' if reason else ""
     return (f'<div><b class="t2m-{operation.status}">{operation.status.glyph}</b> {escape(source)}'
             f'{target}{place}{reason}</div>')
 
 
 def _html_parameters(node: ModuleNode) -> str:
-    return "".join(
-        f'<div class="t2m-dim">{escape(visible(p.name))} {escape(visible(p.facts.text))} {bytes_text(p.bytes)}'
-        f'{f" {escape(p.kind)}" if p.kind != "parameter" else ""}'
-        f'{f" tied to {escape(visible(p.tied_to))}" if p.tied_to else ""}</div>' for p in node.parameters)
+    lines = []
+    for parameter in node.parameters:
+        words = [parameter.name, parameter.facts.text, bytes_text(parameter.bytes)]
+        words += [parameter.kind] if parameter.kind != "parameter" else []
+        words += [f"tied to {parameter.tied_to}"] if parameter.tied_to else []
+        lines.append(f'<div class="t2m-dim">{escape(visible(" ".join(words)))}</div>')
+    return "".join(lines)

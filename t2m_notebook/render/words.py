@@ -111,8 +111,9 @@ def short_description(class_name: str, description: str) -> str:
 
 
 _QUIET = {"padding", "eps", "momentum", "inplace", "track_running_stats", "padding_idx"}
-_USUAL = {("bias", "True"), ("bias", "False"), ("affine", "True"), ("elementwise_affine", "True"), ("dilation", "1"),
-          ("ceil_mode", "False"), ("approximate", "'none'"), ("batch_first", "True"), ("dim", "-1")}
+_USUAL = {("bias", "True"), ("bias", "False"), ("affine", "True"), ("elementwise_affine", "True"),
+          ("dilation", "1"), ("ceil_mode", "False"),
+          ("approximate", "'none'"), ("batch_first", "True"), ("dim", "-1")}
 
 
 def _split_arguments(text: str) -> list[str] | None:

@@ -180,6 +180,8 @@ def with_ones(order: Order, dims: Sequence[int], wanted: Order | None = None) ->
 def squeezed_dims(call: Call, x: Array) -> tuple[int, ...]:
     """The dimensions that ``squeeze`` removes from ``x``."""
     dim = call.arguments.get("dim")
+    if x.ndim == 0:
+        return ()
     chosen = range(x.ndim) if dim is None else dims_of(dim, x.ndim) if dim not in ((), []) else ()
     return tuple(d for d in chosen if int(x.shape[d]) == 1)
 

@@ -4,7 +4,7 @@
 const ROW = 24; // height of a line in CSS pixels, as in tree.css
 const SPARE = 8; // lines kept above and below those in sight
 const DEEPEST_INDENT = 24; // deeper lines keep this indent and say their depth in figures
-const LOWEST = 9 * ROW, HIGHEST = 18 * ROW; // of the tree's viewport
+const LOWEST = 11 * ROW, HIGHEST = 18 * ROW; // of the tree's viewport
 const KEYS = "↑ ↓ move · → open · ← close · Home End · / search · n next problem · Enter details · Esc back";
 
 function render({ model, el }) {
@@ -63,9 +63,13 @@ function render({ model, el }) {
 
   function showHeader() {
     const about = model.get("overview"), wanted = model.get("status_filter");
-    head.replaceChildren(make("b", "", about.title), make("span", "t2m-facts t2m-dim", about.facts.join(" · ")));
+    head.replaceChildren(make("b", "", about.title), make("span", "t2m-facts t2m-dim"));
+    about.facts.forEach((fact, k) => {
+      const last = k === about.facts.length - 1;
+      head.lastChild.append(make("span", "t2m-fact", last ? fact : `${fact} ·`), " ");
+    });
     const score = make("span", `t2m-score t2m-${about.score_status}`);
-    score.append(glyph(tree, about.score_status), ` ${about.score}`);
+    score.append(glyph(tree, about.score_status), about.score);
     head.append(score);
     bar.replaceChildren(...about.counts.map(([status, count]) => {
       const part = make("i");
@@ -312,6 +316,13 @@ function render({ model, el }) {
     "change:search": refilter, "change:status_filter": refilter, "msg:custom": receive };
   for (const [event, listener] of Object.entries(listeners)) model.on(event, listener);
 
+  // The static tree of the same cell is for readers without a kernel: this one takes its place.
+  const hideTwin = () => {
+    const selector = `[data-t2m-twin="${CSS.escape(model.get("twin"))}"]`;
+    for (const twin of document.querySelectorAll(selector)) twin.hidden = true;
+  };
+  const tries = [0, 100, 500, 2000].map(later => setTimeout(hideTwin, later)); // it may come after this
+
   // -------------------------------------------------------------- first paint
 
   // Open what leads to the first problem, and single children: a model in a wrapper shows itself.
@@ -333,6 +344,7 @@ function render({ model, el }) {
     for (const [event, listener] of Object.entries(listeners)) model.off(event, listener);
     window.removeEventListener("keydown", guard, true);
     size.disconnect();
+    tries.forEach(clearTimeout);
   };
 }
 

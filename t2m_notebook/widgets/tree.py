@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pathlib
+import uuid
 from collections.abc import Callable
 from typing import Any
 
-import anywidget
 import traitlets
+from anywidget import AnyWidget
+from comm import DummyComm
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import publish_display_data
 
 from t2m_notebook.render.style import palette, status_colours
 from t2m_notebook.render.tree import tree_html, tree_text
@@ -19,7 +23,17 @@ def _read(name: str) -> str:
     return pathlib.Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-class TreeWidget(anywidget.AnyWidget):
+# The twin waits a moment, so that it isn't seen before a live tree hides it; where a tree
+# can't live, JupyterLab's line about that is left out.
+_TWIN = """
+.t2m-twin { animation: t2m-twin 0s 0.7s backwards; }
+@keyframes t2m-twin { from { max-height: 0; overflow: hidden; visibility: hidden; } }
+.jp-OutputArea-child:has(+ .jp-OutputArea-child .t2m-twin) .jp-OutputArea-output:not(:has(*)) {
+  display: none; }
+"""
+
+
+class TreeWidget(AnyWidget):
     """The tree of ``report``: expand, search, filter by status, select.
 
     ``on_select(path)`` is called when another module is selected, by a person or by code.
@@ -33,12 +47,14 @@ class TreeWidget(anywidget.AnyWidget):
     columns = traitlets.Dict().tag(sync=True)
     overview = traitlets.Dict().tag(sync=True)
     selected = traitlets.Unicode("", help="path of the selected module; the root's is empty").tag(sync=True)
-    status_filter = traitlets.List(traitlets.Unicode(), help="statuses to show; empty shows all").tag(sync=True)
+    status_filter = traitlets.List(traitlets.Unicode(), help="statuses shown; empty: all").tag(sync=True)
     search = traitlets.Unicode("", help="part of a path or class name").tag(sync=True)
+    twin = traitlets.Unicode(help="marks the static tree that goes with this one").tag(sync=True)
 
     def __init__(self, report: AnalysisReport, *, on_select: Callable[[str], Any] | None = None,
-                 static_limit: int = 400, **traits: Any) -> None:
-        super().__init__(columns=tree_columns(report), overview=tree_overview(report), **traits)
+                 static_limit: int = 300, **traits: Any) -> None:
+        super().__init__(columns=tree_columns(report), overview=tree_overview(report),
+                         twin=uuid.uuid4().hex, **traits)
         self._show(report)
         self.static_limit = static_limit
         self.on_msg(self._answer)
@@ -77,9 +93,28 @@ class TreeWidget(anywidget.AnyWidget):
             self.send({"index": index, "detail": node_detail(self._nodes[index])})
 
     def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
-        """The live view, and always static HTML and text for where there is no kernel."""
+        """The live view with static HTML and text for where it can't live."""
         bundle = super()._repr_mimebundle_(**options) or {}
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        static = {"text/plain": tree_text(self._report, depth=2, limit=60),
-                  "text/html": tree_html(self._report, limit=self.static_limit)}
-        return {**data, **static}, metadata
+        return {**data, **self._static()}, metadata
+
+    def _static(self) -> dict[str, str]:
+        return {"text/plain": tree_text(self._report, depth=2, limit=60),
+                "text/html": tree_html(self._report, limit=self.static_limit)}
+
+    def _ipython_display_(self) -> None:
+        """Shows the live view and, as a second output, its static twin.
+
+        JupyterLab prefers a widget to HTML even when its kernel is gone, and then shows an
+        error. With two outputs the twin is there to be read; the live view hides it.
+        """
+        static = self._static()
+        if not InteractiveShell.initialized():
+            print(static["text/plain"])
+            return
+        if self.comm is not None and not isinstance(self.comm, DummyComm):  # there is a page to talk to
+            data, metadata = AnyWidget._repr_mimebundle_(self)
+            publish_display_data({**data, "text/plain": "", "text/html": ""}, metadata)
+            static["text/html"] = f'<div class="t2m-twin" data-t2m-twin="{self.twin}">' \
+                                  f'<style>{_TWIN}</style>{static["text/html"]}</div>'
+        publish_display_data(static)

@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from t2m_notebook.render.cells import (
+    child_name,
     is_origin,
     operation_text,
     overview,
@@ -23,6 +24,7 @@ from t2m_notebook.types import AnalysisReport, MissingOperation, ModuleNode, Sta
 DETAIL_BUDGET = 1_000_000  # characters of details sent at once; the rest is sent when asked for
 _TEXTS = ("name", "class_name", "description", "badge", "shape", "parameters", "bytes", "difference")
 _NOWHERE = -1
+_STATUSES = list(Status)
 
 
 def tree_nodes(root: ModuleNode) -> list[ModuleNode]:
@@ -63,7 +65,7 @@ def tree_columns(report: AnalysisReport) -> dict[str, Any]:
             columns[name].append(text)
         columns["parent"].append(parent)
         columns["run"].append(run)
-        columns["status"].append(list(Status).index(cells.status))
+        columns["status"].append(_STATUSES.index(cells.status))
         columns["detail"].append(details.add(node))
         columns["origin"].append(int(_is_origin(node)))
         own = _path(node)
@@ -114,8 +116,8 @@ class _Details:
 def node_detail(node: ModuleNode) -> dict[str, Any]:
     """What a node opens to, as JSON data without empty values. Every text is one line.
 
-    Texts that hold the node's own path would differ between equal layers, so a child is
-    named as in the code (``conv1``), and the path is left to the columns. Never raises.
+    Paths would differ between equal layers, so a child is named as seen from its parent
+    (``conv1``), and the node's own path is left to the columns. Never raises.
     """
     try:
         return _node_detail(node)
@@ -135,11 +137,11 @@ def _node_detail(node: ModuleNode) -> dict[str, Any]:
         "outputs": [visible(t.text) for t in node.outputs],
         "total": f"{plural(node.parameter_count, 'parameter')}, {bytes_text(node.parameter_bytes)}"
         if node.parameter_count else "",
-        "parameters": [[visible(p.name), shape_text(p.facts.shape), visible(p.facts.dtype), bytes_text(p.bytes),
-                        _parameter_note(p), "" if p.tied_to is None else visible(p.tied_to)]
+        "parameters": [[visible(p.name), shape_text(p.facts.shape), visible(p.facts.dtype),
+                        bytes_text(p.bytes), _parameter_note(p), visible(p.tied_to or "")]
                        for p in node.parameters],
-        "operations": [[list(Status).index(o.status), *operation_text(o), visible(o.reason),
-                        visible(o.child) if o.child else "", visible(o.name),
+        "operations": [[_STATUSES.index(o.status), *operation_text(o, node), visible(o.reason),
+                        visible(child_name(o, node)), visible(o.name),
                         ", ".join(visible(t.text) for t in o.outputs)] for o in node.operations],
     }
     return {key: value for key, value in detail.items() if value not in ("", [], None)}

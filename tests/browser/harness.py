@@ -41,8 +41,9 @@ def lab(folder: Path, *options: str, python: str = sys.executable, seconds: floa
         log_path = Path(private, "lab.log")
         with log_path.open("w") as log:
             server = subprocess.Popen(
-                [python, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-                 "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=",
+                [python, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
+                 f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=",
+                 "--ServerApp.password=",
                  "--ServerApp.disable_check_xsrf=True", f"--ServerApp.root_dir={folder}",
                  "--LabApp.news_url=None", "--LabApp.expose_app_in_browser=True",
                  "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", *options],
@@ -151,7 +152,8 @@ def cell_text(page, index: int) -> str:
     """The text that cell ``index`` printed."""
     return page.evaluate("""index => {
         const outputs = window.jupyterapp.shell.currentWidget.content.widgets[index].model.outputs;
-        return Array.from({ length: outputs.length }, (_, i) => outputs.get(i).toJSON().text ?? '').flat().join('');
+        const texts = Array.from({ length: outputs.length }, (_, i) => outputs.get(i).toJSON().text ?? '');
+        return texts.flat().join('');
     }""", index)
 
 
@@ -162,8 +164,10 @@ def save_notebook(page) -> None:
 
 def set_theme(page, theme: str) -> None:
     """Switches JupyterLab to ``"light"`` or ``"dark"`` and waits until it shows."""
-    page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", THEMES[theme])
-    page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=str(theme == "light").lower())
+    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
+    page.evaluate(change, THEMES[theme])
+    page.wait_for_function("light => document.body.dataset.jpThemeLight === light",
+                           arg="true" if theme == "light" else "false")
 
 
 def screenshot(target, name: str) -> Path:

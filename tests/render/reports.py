@@ -19,7 +19,8 @@ from t2m_notebook.types import (
 PROVEN, MAPPED, PARTIAL, DIVERGES = Status.PROVEN, Status.MAPPED, Status.PARTIAL, Status.DIVERGES
 REFUSED, MISSING, UNSEEN = Status.REFUSED, Status.MISSING, Status.UNSEEN
 
-HOSTILE = '<img src=x onerror="window.t2mHacked=1">&"\'</div></details></script><script>window.t2mHacked=1</script>'
+HOSTILE = ('<img src=x onerror="window.t2mHacked=1">&"\'</div></details></script>'
+           '<script>window.t2mHacked=1</script>')
 
 
 def at(file: str, line: int) -> SourceLocation:
@@ -54,7 +55,7 @@ def branch(path, class_name, children, status=None, *, out=None, **more):
     more.setdefault("parameter_count", sum(c.parameter_count for c in children if c.shared_with is None))
     more.setdefault("parameter_bytes", sum(c.parameter_bytes for c in children if c.shared_with is None))
     more.setdefault("calls", 1)
-    return ModuleNode(path.rsplit(".", 1)[-1], path, class_name,
+    return ModuleNode(path.rsplit(".", 1)[-1] or class_name, path, class_name,
                       status if status is not None else worst(c.status for c in children),
                       outputs=(out,) if out else (), children=tuple(children), **more)
 
@@ -79,20 +80,23 @@ def conv(path, c_in, c_out, k, stride, out, difference=None, status=PROVEN, **mo
 def norm(path, channels, out, difference=None, status=PROVEN, **more):
     text = f"{channels}, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True"
     parameters = [weight("weight", channels), weight("bias", channels),
-                  weight("running_mean", channels, kind="buffer"), weight("running_var", channels, kind="buffer")]
+                  weight("running_mean", channels, kind="buffer"),
+                  weight("running_var", channels, kind="buffer")]
     return leaf(path, "BatchNorm2d", text, status, parameters=parameters, out=tensor(*out),
                 max_difference=difference, **more)
 
 
 def _bottleneck(path, c_in, width, size, *, diverges=False, difference=2.9e-7):
     out, inner = (1, 4 * width, size, size), (1, width, size, size)
-    bad = dict(difference=3.8e-2, status=DIVERGES, reason="max|Δ| 3.8e-02 of 2.1") if diverges else dict(difference=2e-7)
-    status = DIVERGES if diverges else PROVEN
+    status, bad, reason = PROVEN, dict(difference=2e-7), ""
+    if diverges:
+        status, bad = DIVERGES, dict(difference=3.8e-2, status=DIVERGES, reason="max|Δ| 3.8e-02 of 2.1")
+        reason = "parts at self.bn1(out), max|Δ| 3.8e-02 of 2.1; probably eps: 1e-05 here, 1e-03 in torch"
     operations = (
-        op(0, "self.conv1(x)", f"nn.Conv2d({c_in}, {width}, 1, bias=False)", line=143, child="conv1"),
-        op(1, "self.bn1(out)", f"nn.BatchNorm({width}, eps=1e-05)", status, line=144, child="bn1",
+        op(0, "self.conv1(x)", f"nn.Conv2d({c_in}, {width}, 1, bias=False)", line=143, child=f"{path}.conv1"),
+        op(1, "self.bn1(out)", f"nn.BatchNorm({width}, eps=1e-05)", status, line=144, child=f"{path}.bn1",
            reason="eps is 1e-05 here and 1e-03 in torch" if diverges else ""),
-        op(2, "self.relu(out)", "nn.relu", line=145, child="relu"),
+        op(2, "self.relu(out)", "nn.relu", line=145, child=f"{path}.relu"),
         op(3, "out += identity", "out = out + identity", line=157),
     )
     return branch(path, "Bottleneck", [
@@ -102,17 +106,18 @@ def _bottleneck(path, c_in, width, size, *, diverges=False, difference=2.9e-7):
         leaf(f"{path}.relu", "ReLU", "inplace=True", out=tensor(*out), calls=3, max_difference=0.0),
     ], out=tensor(*out), operations=operations, location=at("resnet.py", 108),
         class_module="torchvision.models.resnet", inputs=(tensor(1, c_in, size, size),),
-        max_difference=4.1e-2 if diverges else difference,
-        reason="parts at self.bn1(out), max|Δ| 3.8e-02 of 2.1; probably eps: 1e-05 here, 1e-03 in torch" if diverges else "")
+        max_difference=4.1e-2 if diverges else difference, reason=reason)
 
 
 def resnet() -> AnalysisReport:
     """A ResNet-50 whose port diverges in one batch norm, with a caveat and an unused head."""
     layers, c_in = [], 64
-    for number, (blocks, width, size) in enumerate([(3, 64, 56), (4, 128, 28), (6, 256, 14), (3, 512, 7)], 1):
+    stages = [(3, 64, 56), (4, 128, 28), (6, 256, 14), (3, 512, 7)]
+    for number, (blocks, width, size) in enumerate(stages, 1):
         path, members = f"layer{number}", []
         for index in range(blocks):
-            members.append(_bottleneck(f"{path}.{index}", c_in, width, size, diverges=(number, index) == (3, 0)))
+            diverges = (number, index) == (3, 0)
+            members.append(_bottleneck(f"{path}.{index}", c_in, width, size, diverges=diverges))
             c_in = 4 * width
         layers.append(branch(path, "Sequential", members, out=tensor(1, c_in, size, size),
                              max_difference=max(m.max_difference for m in members)))
@@ -126,11 +131,13 @@ def resnet() -> AnalysisReport:
              reason="the gradient at 0 differs from torch's", max_difference=0.0),
         leaf("fc", "Linear", "in_features=2048, out_features=1000, bias=True", out=tensor(1, 1000),
              parameters=[weight("weight", 1000, 2048), weight("bias", 1000)], max_difference=8e-7),
-        branch("aux", "FCNHead", [leaf("aux.0", "Conv2d", "2048, 512, kernel_size=(3, 3), stride=(1, 1)", UNSEEN,
-                                       parameters=[weight("weight", 512, 2048, 3, 3)])], calls=0),
+        branch("aux", "FCNHead", [
+            leaf("aux.0", "Conv2d", "2048, 512, kernel_size=(3, 3), stride=(1, 1)", UNSEEN,
+                 parameters=[weight("weight", 512, 2048, 3, 3)])], calls=0),
     ], out=tensor(1, 1000), location=at("resnet.py", 166), class_module="torchvision.models.resnet",
         max_difference=4.1e-2, inputs=(tensor(1, 3, 224, 224),), operations=(
-            op(0, "self.conv1(x)", "nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)", line=268, child="conv1"),
+            op(0, "self.conv1(x)", "nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)", line=268,
+               child="conv1"),
             op(1, "self.layer3(x)", "self.layer3(x)", DIVERGES, line=275, child="layer3"),
             op(2, "torch.flatten(x, 1)", "mx.flatten(x, 1)", line=279, name="torch.flatten")),
         reason="layer3.0.bn1 diverges")
@@ -154,7 +161,8 @@ def bert() -> AnalysisReport:
             leaf(f"{path}.norm", "LayerNorm", norm_text, MAPPED, out=out,
                  parameters=[weight("weight", 768), weight("bias", 768)])],
             out=out, location=at("modeling_bert.py", 441), operations=(
-                op(0, "self.attention(hidden_states)", "self.attention(hidden_states)", MAPPED, child="attention"),
+                op(0, "self.attention(hidden_states)", "self.attention(hidden_states)", MAPPED,
+                   child=f"{path}.attention"),
                 op(1, "F.gelu(h)", "nn.gelu(h)", MAPPED, name="torch.nn.functional.gelu", line=455)))
 
     words = weight("weight", 30522, 768)
@@ -163,18 +171,19 @@ def bert() -> AnalysisReport:
         op(0, "torch.fft.rfft(x, dim=1)", "", MISSING, name="torch.fft.rfft", line=17, reason="no rule"),
         op(1, "x.unfold(1, 3, 2)", "", REFUSED, name="torch.Tensor.unfold", line=18,
            reason="step=2: MLX has no strided view here; use a convolution"),
-        op(2, "self.out(x)", "self.out(x)", MAPPED, line=19, child="out")))
+        op(2, "", "self.out(x)", MAPPED, line=19, child="mixer.out", name="torch.nn.Linear")))
     root = branch("", "BertForMaskedLM", [
         leaf("embeddings", "Embedding", "30522, 768, padding_idx=0", MAPPED, parameters=[words], out=out),
         branch("encoder", "BertEncoder", [branch("encoder.layer", "ModuleList", [
             layer(f"encoder.layer.{i}") for i in range(12)], calls=0)], out=out),
         mixer,
         leaf("act", "GELUActivation", "", MAPPED, out=out, shared_with="encoder.layer.0.act", calls=2),
-        leaf("decoder", "Linear", "in_features=768, out_features=30522, bias=True", MAPPED, out=tensor(1, 128, 30522),
-             parameters=[weight("weight", 30522, 768, tied_to="embeddings.weight"), weight("bias", 30522)]),
+        leaf("decoder", "Linear", "in_features=768, out_features=30522, bias=True", MAPPED,
+             out=tensor(1, 128, 30522), parameters=[
+                 weight("weight", 30522, 768, tied_to="embeddings.weight"), weight("bias", 30522)]),
     ], out=tensor(1, 128, 30522), reason="mixer: torch.fft.rfft has no rule")
-    missing = (MissingOperation("torch.fft.rfft", MISSING, "no rule", 2, ("mixer",), "torch.fft.rfft(x, dim=1)",
-                                at("fnet.py", 17)),
+    missing = (MissingOperation("torch.fft.rfft", MISSING, "no rule", 2, ("mixer",),
+                                "torch.fft.rfft(x, dim=1)", at("fnet.py", 17)),
                MissingOperation("torch.Tensor.unfold", REFUSED, "step=2: MLX has no strided view here", 1,
                                 ("mixer", "a", "b", "c", "d")))
     return report(root, missing=missing, inputs=("input_ids: 1×128 int64", "attention_mask: 1×128 int64"),
@@ -190,20 +199,21 @@ def large(count: int = 10_000) -> AnalysisReport:
         size = 64 + len(blocks)
         inside = [leaf(f"{path}.{name}", class_name, f"in_features={size}, out_features={size}",
                        statuses[(len(blocks) + i) % 7] if i == 4 else PROVEN,
-                       parameters=[weight("weight", size, size)], out=tensor(1, size), max_difference=1e-7 * size)
+                       parameters=[weight("weight", size, size)], out=tensor(1, size),
+                       max_difference=1e-7 * size)
                   for i, (name, class_name) in enumerate([
                       ("norm", "LayerNorm"), ("query", "Linear"), ("key", "Linear"), ("value", "Linear"),
                       ("mix", "Custom"), ("out", "Linear")][:min(6, max(count - made - 1, 0))])]
         blocks.append(branch(path, "Block", inside, out=tensor(1, size), operations=tuple(
-            op(i, f"self.{child.name}(x)", f"self.{child.name}(x)", child.name and child.status, line=i + 10,
-               child=child.name) for i, child in enumerate(inside))))
+            op(i, f"self.{child.name}(x)", f"self.{child.name}(x)", child.status, line=i + 10,
+               child=child.path) for i, child in enumerate(inside))))
         made += 1 + len(inside)
     return report(branch("", "Large", blocks[:]))
 
 
 def deep(levels: int = 1500) -> AnalysisReport:
     """One module inside another, ``levels`` deep."""
-    node = leaf(".".join(["x"] * levels), "Linear", "in_features=1, out_features=1", MISSING, reason="no rule")
+    node = leaf(".".join(["x"] * levels), "Linear", "in_features=1", MISSING, reason="no rule")
     for depth in range(levels - 1, 0, -1):
         node = branch(".".join(["x"] * depth), "Wrapper", [node])
     return report(branch("", "Deep", [node]))
@@ -213,8 +223,9 @@ def hostile() -> AnalysisReport:
     """HTML, terminal escapes, newlines and lone surrogates wherever text can be."""
     escape = "\x1b[31mred\nline\u202eevil\ud800"
     bad = leaf(HOSTILE, HOSTILE, HOSTILE, MISSING, reason=HOSTILE + escape, location=at(HOSTILE, 1),
-               shared_with=HOSTILE, parameters=[dataclasses.replace(weight("w", 2), name=HOSTILE, tied_to=HOSTILE)],
-               operations=(op(0, HOSTILE, HOSTILE, MISSING, reason=HOSTILE, name=HOSTILE),), out=tensor(2))
+               shared_with=HOSTILE, out=tensor(2),
+               parameters=[dataclasses.replace(weight("w", 2), name=HOSTILE, tied_to=HOSTILE)],
+               operations=(op(0, HOSTILE, HOSTILE, MISSING, reason=HOSTILE, name=HOSTILE),))
     bad = dataclasses.replace(bad, name=HOSTILE, path=HOSTILE)
     odd = dataclasses.replace(bad, name=escape, path=escape, class_name=escape, description=escape)
     root = branch("", HOSTILE, [bad, odd])

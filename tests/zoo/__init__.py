@@ -1,8 +1,8 @@
 """The development zoo: small models of many kinds with random weights, to try everything on.
 
-``ZOO`` names them all and costs nothing to import; ``build("bert")`` gives ``(model, args, kwargs)``, always the
-same for the same seed; ``second_example("bert")`` gives other inputs for the same model: another batch size, and
-another length or image size where the model takes one.
+``ZOO`` names them all and costs nothing to import; ``build("bert")`` gives ``(model, args, kwargs)``, always
+the same for the same seed; ``second_example("bert")`` gives other inputs for the same model: another batch
+size, and another length or image size where the model takes one.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ Example = tuple[tuple, dict[str, Any]]
 
 def build(name: str, seed: int = 0) -> tuple[Any, tuple, dict[str, Any]]:
     """The model in eval mode and its first example: ``(model, args, kwargs)``."""
-    from .recipe import FIRST
-
     import torch
+
+    from .recipe import FIRST
 
     recipe = _recipe(name)
     torch.manual_seed(seed)
@@ -51,9 +51,9 @@ def build(name: str, seed: int = 0) -> tuple[Any, tuple, dict[str, Any]]:
 
 def second_example(name: str, seed: int = 1) -> Example:
     """Inputs of other sizes for the same model: ``(args, kwargs)``."""
-    from .recipe import SECOND
-
     import torch
+
+    from .recipe import SECOND
 
     torch.manual_seed(seed)
     return _recipe(name).example(SECOND)

@@ -1,0 +1,595 @@
+"""One recorded module call as the body of an MLX ``__call__``.
+
+First every event is written as an expression over recorded values (``$12``); then what
+nobody reads goes, what is read once and had no name of its own moves to where it is read,
+and the rest get the names that the source gave them.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from ..capture.calls import array_of, bind_call, to_arrays
+from ..capture.recording import ModuleCall, OpCall, Recording, Ref, flatten, location, refs
+from ..errors import Refused
+from ..rules import Array, Expr, Order, OutputFacts, bind, emit_layer_call, emit_op, op_rule, to_node
+from ..rules.substitute import mentions, substitute
+from .layout import LayoutPlan, Step, is_linear
+from .loops import collapse
+from .names import assigned_names, attribute_name, variable_name
+from .structure import Structure, effective_parent, is_chain, relative
+from .views import Views
+
+Key = int | str  # a recorded value, or a text for something that the port itself made
+
+
+@dataclass(slots=True)
+class Raw:
+    """One assignment before names: ``targets = node``."""
+
+    targets: list[Key]
+    node: ast.expr
+    names: tuple[str, ...] = ()
+    unpack: bool = False
+    hint: str = "x"
+    place: Any = None
+
+    @property
+    def named(self) -> bool:
+        return bool(self.names)
+
+
+@dataclass(slots=True)
+class Body:
+    """The written body: signature, statements, what it needs from its instance."""
+
+    call: ModuleCall
+    parameters: list[str] = field(default_factory=list)
+    extra: list[tuple[Key, str]] = field(default_factory=list)  # handed down by the caller, as keywords
+    statements: list[ast.stmt] = field(default_factory=list)
+    problem: str = ""
+    children: dict[str, None] = field(default_factory=dict)  # torch paths of modules that it calls
+    tensors: dict[str, int] = field(default_factory=dict)  # attribute path -> value, parameters and buffers
+    constants: dict[str, int] = field(default_factory=dict)  # attribute name -> value
+    arguments: dict[str, ast.expr] = field(default_factory=dict)  # by parameter, in the caller's values
+    number: int = 0  # which of the module's distinct bodies this is: 0 is ``__call__``
+
+    @property
+    def text(self) -> str:
+        """What makes two bodies the same."""
+        body = ast.unparse(ast.fix_missing_locations(ast.Module(self.statements, [])))
+        return f"{self.parameters} {[name for _, name in self.extra]}\n{body}"
+
+
+class BodyWriter:
+    """Writes the bodies of one recording."""
+
+    def __init__(self, recording: Recording, plan: LayoutPlan, structure: Structure):
+        self.recording, self.plan, self.structure = recording, plan, structure
+        self.bodies: dict[int, Body] = {}
+        self.of_module: dict[int, list[Body]] = {}  # the distinct bodies of each module
+        self.views = Views(recording, plan)
+        self.owners = _producers(recording)
+        self.escapes = _escapes(recording, self.owners)
+        self.module_at = {path: module for path, module in recording.model.named_modules()}
+
+    def write(self, call: ModuleCall) -> Body:
+        """The body of ``call``; those of the calls below are written on the way."""
+        body = _Writing(self, call).run()
+        self.bodies[call.index] = body
+        known = self.of_module.setdefault(id(call.module), [])
+        same = next((other for other in known if other.text == body.text), None)
+        if same is None:
+            body.number = len(known)
+            known.append(body)
+        else:
+            body.number = same.number
+        return body
+
+    def order(self, key: Key) -> Order:
+        if isinstance(key, int):
+            return self.plan.orders[key]
+        _, _, order = key.partition("@")
+        return tuple(int(d) for d in order.split("-") if d)
+
+    def is_tied(self, call: ModuleCall) -> bool:
+        """A leaf whose weight is another module's parameter: it is written as a function of
+        that parameter, so that the weight exists once."""
+        return any(self._value_of(parameter) != f"{call.path}.{name}"
+                   for name, parameter in call.module._parameters.items() if parameter is not None)
+
+    def _value_of(self, parameter) -> str:
+        if not hasattr(self, "_names"):
+            self._names = {}
+            for name, tensor in self.recording.model.named_parameters(remove_duplicate=False):
+                self._names.setdefault(id(tensor), name)
+        return self._names.get(id(parameter), "")
+
+
+def _producers(recording: Recording) -> dict[int, ModuleCall]:
+    """The module call inside which each value was made."""
+    owners: dict[int, ModuleCall] = {}
+    for event in recording.calls():
+        owner = event.owner if isinstance(event, OpCall) else event.parent
+        if owner is None:
+            continue
+        owner = _enclosing(owner)
+        outputs = refs(event.outputs) + [after for _, after in event.mutated]
+        for index in outputs:
+            owners.setdefault(index, owner)
+    return owners
+
+
+def _enclosing(owner: ModuleCall) -> ModuleCall:
+    while is_chain(owner.module) and owner.parent is not None:
+        owner = owner.parent
+    return owner
+
+
+def _escapes(recording: Recording, owners: dict[int, ModuleCall]) -> dict[int, list[int]]:
+    """Values that leave a call by another way than its result (kept in an attribute or a
+    list of the caller's): call index -> values, to be returned besides."""
+    found: dict[int, dict[int, None]] = {}
+
+    def use(index: int, user: ModuleCall) -> None:
+        producer = owners.get(index)
+        if producer is None:
+            return
+        ancestors = set()
+        walk: ModuleCall | None = user
+        while walk is not None:
+            ancestors.add(walk.index)
+            walk = effective_parent(walk)
+        leaving: ModuleCall | None = producer
+        while leaving is not None and leaving.index not in ancestors:
+            if index not in refs(leaving.outputs):
+                found.setdefault(leaving.index, {})[index] = None
+            leaving = effective_parent(leaving)
+
+    for event in recording.calls():
+        owner = event.owner if isinstance(event, OpCall) else event.parent
+        if owner is None:
+            continue
+        for index in refs([list(event.args), event.kwargs]):
+            use(index, _enclosing(owner))
+    for call in recording.root.walk() if recording.root else ():
+        parent = effective_parent(call)
+        for index in refs([list(call.args), call.kwargs]) if parent is not None else ():
+            use(index, parent)
+        for index in refs(call.outputs):
+            use(index, call if not is_chain(call.module) else _enclosing(call))
+    return {index: list(values) for index, values in found.items()}
+
+
+class _Writing:
+    """The writing of one body."""
+
+    def __init__(self, writer: BodyWriter, call: ModuleCall):
+        self.writer, self.call = writer, call
+        self.recording, self.plan = writer.recording, writer.plan
+        self.body = Body(call)
+        self.raws: list[Raw] = []
+        self.local: dict[Key, ast.expr] = {}  # arguments
+        self.made: set[Key] = set()
+        self.signature = _bound_arguments(call)
+        self.places: dict[int, Any] = {}
+
+    # -- events ---------------------------------------------------------------------------
+
+    def run(self) -> Body:
+        for name, value in self.signature:
+            for path, ref in flatten(value):
+                node: ast.expr = ast.Name(variable_name(name), ast.Load())
+                for part in path.split(".") if path else ():
+                    node = ast.Subscript(node, ast.Constant(int(part) if part.isdigit() else part), ast.Load())
+                self.local.setdefault(ref.index, node)
+        for event in self._events(self.call):
+            if isinstance(event, OpCall):
+                self._operation(event)
+            elif event.leaf:
+                self._leaf(event)
+            else:
+                self._child(event)
+        returned = self._return()
+        if self.body.problem:
+            message = f"{type(self.call.module).__name__}: {self.body.problem}"
+            self.body.statements = ast.parse(f"raise NotImplementedError({message!r})").body
+            self.body.parameters = [variable_name(name) for name, _ in self.signature]
+            return self.body
+        self._finish(returned)
+        return self.body
+
+    def _events(self, call: ModuleCall, place: Any = None) -> Iterator[OpCall | ModuleCall]:
+        """The call's events, those of a Sequential in its place: there every step takes the
+        name that the source gives the whole."""
+        for event in call.events:
+            here = place or location(event.frames)
+            self.places[event.index] = here
+            if isinstance(event, ModuleCall) and not event.leaf and is_chain(event.module):
+                yield from self._events(event, here)
+            else:
+                yield event
+
+    def _place(self, event: OpCall | ModuleCall) -> tuple[Any, tuple[str, ...]]:
+        """Where the event stands in this body's source, and the names it is assigned to. A
+        step of a Sequential always has a name, so that the steps stay a list."""
+        place = self.places.get(event.index)
+        names = assigned_names(place)
+        parent = event.parent if isinstance(event, ModuleCall) else event.owner
+        if parent is not None and parent is not self.call and is_chain(parent.module):
+            names = names if len(names) == 1 else ("x",)
+        elif parent is self.call and is_chain(self.call.module):
+            names = ("x",)
+        return place, names
+
+    def _fail(self, reason: str) -> None:
+        self.body.problem = self.body.problem or reason
+
+    def _arrays(self, step: Step) -> Callable[[int], Array]:
+        """Arguments in the orders that the plan chose, transposed first where need be."""
+        chosen: dict[int, Key] = {}
+        orders: dict[Key, Order] = {}
+        for array, order in zip(step.arrays, step.plan.inputs, strict=True):
+            index = array.index
+            order = tuple(order)
+            if order == self.plan.orders[index]:
+                chosen[index], orders[index] = index, order
+            else:
+                key = f"{index}@{'-'.join(map(str, order))}"
+                if key not in self.made:
+                    have = self.plan.orders[index]
+                    axes = [have.index(dim) for dim in order]
+                    self._add([key], to_node(Expr(ast.Name(f"${index}", ast.Load())).transpose(*axes)), hint="x")
+                chosen[index], orders[key] = key, order
+
+        def make(index: int) -> Array:
+            value = self.recording.values[index]
+            key = chosen.get(index, index)
+            order = orders.get(key, self.plan.orders.get(index))
+            if step.pretend_standard:
+                order = tuple(range(len(value.shape)))
+            return Array(key, value.shape, value.dtype, order, value.stride,
+                         value.kind in ("parameter", "buffer"))
+        return make
+
+    def _operation(self, event: OpCall) -> None:
+        step = self.plan.steps[event.index]
+        if step.problem:
+            if step.outputs or event.mutated:
+                self._fail(f"{step.problem} ({_where(event)})")
+            return
+        if not step.outputs and not event.mutated:
+            return
+        try:
+            bound = bind_call(self.recording, event, array=self._arrays(step))
+            assert bound is not None
+            facts = [OutputFacts(f.shape, f.dtype, tuple(order))
+                     for f, order in zip(bound.call.outputs, step.plan.outputs, strict=True)]
+            value = emit_op(bound.rule, bound.call, facts).value
+        except Refused as refusal:
+            return self._fail(f"{event.name}: {refusal} ({_where(event)})")
+        place, names = self._place(event)
+        hint = event.name.rpartition(".")[2].strip("_")
+        if event.mutated:
+            targets = [after for _, after in event.mutated]
+            old = self._name_hint(event.mutated[0][0])
+            values = list(value) if isinstance(value, (tuple, list)) else [value]
+            for target, item in zip(targets, values, strict=False):
+                self._add([target], to_node(item), (), hint=old)
+            self._write_through(event)
+            return
+        self._assign(event.outputs, value, names, hint, place, f"t{event.index}")
+        self.writer.views.note(event)
+
+    def _write_through(self, event: OpCall) -> None:
+        """After a write in place: the value that the written one is a view of, and the other
+        views of it, get their new content."""
+        for target, build in self.writer.views.after_write(event, visible=self._visible):
+            if build is None:
+                return self._fail(f"a write through a view by {event.name} can't be followed ({_where(event)})")
+            self._add([target], to_node(build), hint=self._name_hint(target))
+
+    def _visible(self, key: Key) -> bool:
+        return key in self.made or key in self.local
+
+    def _name_hint(self, index: int) -> str:
+        for raw in reversed(self.raws):
+            if index in raw.targets:
+                return raw.names[0] if len(raw.names) == 1 else raw.hint
+        node = self.local.get(index)
+        return node.id if isinstance(node, ast.Name) else self.recording.values[index].name.rpartition(".")[2] or "x"
+
+    def _leaf(self, event: ModuleCall) -> None:
+        step = self.plan.steps[event.index]
+        if step.problem:
+            return self._fail(f"{step.problem} ({_where(event)})")
+        place, names = self._place(event)
+        hint = attribute_name(event.path.rpartition(".")[2])
+        array = self._arrays(step)
+        tied = self.writer.is_tied(event)
+        below = relative(event.path, self.call.path)
+        try:
+            args, kwargs = to_arrays(event.args, array), to_arrays(event.kwargs, array)
+            if tied or (below is None and _functional_name(event.module)):
+                value = self._as_function(event, step, args)
+            else:
+                layer = step.layer.layer
+                inline = layer.inline is not None and not event.module.state_dict() and not _in_list(event.path)
+                if layer.constructor is None or inline:
+                    value = emit_layer_call(step.layer, Expr(ast.Name("self", ast.Load())), args, kwargs).value
+                else:
+                    self.body.children[event.path] = None
+                    target = Expr(ast.Name(f"$module:{event.path}", ast.Load()))
+                    value = emit_layer_call(step.layer, target, args, kwargs, inline=False).value
+        except Refused as refusal:
+            return self._fail(f"{type(event.module).__name__}: {refusal} ({_where(event)})")
+        self._assign(event.outputs, value, names, hint, place, f"t{event.index}")
+
+    def _as_function(self, event: ModuleCall, step: Step, args) -> Any:
+        name = _functional_name(event.module)
+        if name is None:
+            raise Refused(f"{type(event.module).__name__} shares a weight with another layer", None,
+                          "only Linear and Embedding layers can")
+        rule = op_rule(name)
+        weights = [event.module.weight] + ([event.module.bias] if getattr(event.module, "bias", None) is not None else [])
+        arrays = [array_of(self.recording, self._parameter(weight)) for weight in weights]
+        values = [self.recording.values[i] for i in step.outputs]
+        facts = [OutputFacts(v.shape, v.dtype, self.plan.orders[i]) for i, v in zip(step.outputs, values, strict=True)]
+        return emit_op(rule, bind(rule, name, (*args, *arrays), {}), facts).value
+
+    def _parameter(self, tensor) -> int:
+        name = self.writer._value_of(tensor)
+        return next(v.index for v in self.recording.values if v.name == name and v.kind == "parameter")
+
+    def _child(self, event: ModuleCall) -> None:
+        child = self.writer.write(event)
+        self.body.children[event.path] = None
+        place, names = self._place(event)
+        target: ast.expr = ast.Name(f"$module:{event.path}", ast.Load())
+        if child.number:
+            target = ast.Attribute(target, f"call_{child.number + 1}", ast.Load())
+        args = [child.arguments[name] for name in child.parameters]
+        keywords = [ast.keyword(name, ast.Name(f"${key}", ast.Load())) for key, name in child.extra]
+        node = ast.Call(target, args, keywords)
+        hint = attribute_name(event.path.rpartition(".")[2])
+        hint = "x" if hint.startswith("layer_") else hint
+        targets = returned_values(self.writer, event)
+        if not targets:
+            return
+        if len(targets) == 1:
+            self._add(targets, node, names[:1], hint=hint, place=place)
+        else:
+            self._add(targets, node, names if len(names) == len(targets) else (), unpack=True, hint=hint, place=place)
+
+    # -- assignments ------------------------------------------------------------------------
+
+    def _add(self, targets: list[Key], node: ast.expr, names: tuple[str, ...] = (), unpack: bool = False,
+             hint: str = "x", place: Any = None) -> None:
+        self.raws.append(Raw(targets, node, names, unpack, hint, place))
+        self.made.update(targets)
+
+    def _assign(self, outputs: Any, value: Any, names: tuple[str, ...], hint: str, place: Any, temporary: str) -> None:
+        indices = refs(outputs)
+        if isinstance(outputs, Ref):
+            self._add([outputs.index], to_node(value), names[:1] if len(names) == 1 else (), hint=hint, place=place)
+        elif isinstance(value, (tuple, list)) and isinstance(outputs, (tuple, list)):
+            for position, (output, item) in enumerate(zip(outputs, value, strict=True)):
+                own = names[position: position + 1] if len(names) == len(outputs) else ()
+                self._assign(output, item, own, hint, place, f"{temporary}.{position}")
+        elif isinstance(outputs, (tuple, list)) and all(isinstance(o, Ref) for o in outputs) and len(outputs) > 1:
+            self._add(indices, to_node(value), names if len(names) == len(outputs) else (), True, hint, place)
+        elif indices:
+            self._add([temporary], to_node(value), names[:1] if len(names) == 1 else (), hint=hint, place=place)
+            for path, ref in flatten(outputs):
+                node: ast.expr = ast.Name(f"${temporary}", ast.Load())
+                for part in path.split("."):
+                    node = ast.Subscript(node, ast.Constant(int(part) if part.isdigit() else part), ast.Load())
+                self._add([ref.index], node, hint=hint)
+
+    def _return(self) -> ast.expr | None:
+        if self.call.parent is None:
+            return _structure_node(self.call.outputs)
+        targets = returned_values(self.writer, self.call)
+        if not targets:
+            return ast.Constant(None)
+        nodes: list[ast.expr] = [ast.Name(f"${key}", ast.Load()) for key in targets]
+        return nodes[0] if len(nodes) == 1 else ast.Tuple(nodes, ast.Load())
+
+    # -- finishing --------------------------------------------------------------------------
+
+    def _finish(self, returned: ast.expr | None) -> None:
+        from .statements import arrange
+        raws = arrange(self.raws, returned)
+        resolver = _Resolver(self)
+        self.body.statements = collapse(resolver.write(raws, returned))
+        self.body.parameters = resolver.parameters()
+        self.body.extra = list(resolver.extra.items())
+        bound = dict(self.signature)
+        self.body.arguments = {name: _structure_node(bound[original])
+                               for original in bound for name in [variable_name(original)]}
+
+
+class _Resolver:
+    """Gives every value its place: an argument, an attribute, a variable, or a keyword that
+    the caller hands down."""
+
+    def __init__(self, writing: _Writing):
+        self.writing = writing
+        self.body = writing.body
+        self.names: dict[Key, str] = {}
+        self.used_parameters: set[str] = set()
+        self.extra: dict[Key, str] = {}
+
+    def parameters(self) -> list[str]:
+        ordered = [variable_name(name) for name, _ in self.writing.signature]
+        if self.writing.call.parent is None:
+            return ordered
+        return [name for name in ordered if name in self.used_parameters]
+
+    def write(self, raws: list[Raw], returned: ast.expr | None) -> list[ast.stmt]:
+        from .statements import choose_names
+        reserved = {variable_name(name) for name, _ in self.writing.signature}
+        last: dict[Key, int] = {}
+        for position, raw in enumerate(raws):
+            for key in _keys(raw.node):
+                last[key] = position
+        for key in _keys(returned):
+            last[key] = len(raws)
+        until: dict[str, int] = {}
+        for key, node in self.writing.local.items():
+            base = node
+            while isinstance(base, ast.Subscript):
+                base = base.value
+            until[base.id] = max(until.get(base.id, -1), last.get(key, -1))
+        self.taken = reserved
+        statements: list[ast.stmt] = []
+        held = dict(until)
+        for position, raw in enumerate(raws):
+            value = self.resolve(raw.node)
+            chosen = choose_names(raw, position, last, held, self.extra.values())
+            self.names.update(zip(raw.targets, chosen, strict=True))
+            targets: list[ast.expr] = [ast.Name(name, ast.Store()) for name in chosen]
+            target = targets[0] if not raw.unpack else ast.Tuple(targets, ast.Store())
+            if isinstance(value, ast.Name) and isinstance(target, ast.Name) and value.id == target.id:
+                continue
+            statements.append(ast.Assign([target], value, lineno=0))
+        if returned is not None:
+            statements.append(ast.Return(self.resolve(returned)))
+        return statements
+
+    def resolve(self, node: ast.expr) -> ast.expr:
+        return substitute(node, self.value, self.size)
+
+    def size(self, key: Key, dim: int) -> ast.expr:
+        axis = self.writing.writer.order(key).index(dim)
+        return ast.Subscript(ast.Attribute(self.value(key), "shape", ast.Load()), ast.Constant(axis), ast.Load())
+
+    def value(self, key: Key) -> ast.expr:
+        if key in self.names:
+            return ast.Name(self.names[key], ast.Load())
+        if key in self.writing.local:
+            node = self.writing.local[key]
+            base = node
+            while isinstance(base, ast.Subscript):
+                base = base.value
+            self.used_parameters.add(base.id)
+            return node
+        if isinstance(key, str) and key.startswith("module:"):
+            return self._module(key)
+        if isinstance(key, int):
+            return self._tensor(key)
+        raise AssertionError(f"value {key} of {self.writing.call.path} was never made")
+
+    def _module(self, key: str) -> ast.expr:
+        path = key[len("module:"):]
+        below = relative(path, self.writing.call.path)
+        if below:
+            return self.writing.writer.structure.expression(self.writing.call.module, below)
+        self.body.children.pop(path, None)
+        return self._handed_down(key, path.rpartition(".")[2])
+
+    def _tensor(self, index: int) -> ast.expr:
+        value = self.writing.recording.values[index]
+        first = index
+        while self.writing.recording.values[first].previous is not None and \
+                self.writing.recording.values[first].kind in ("parameter", "buffer", "attribute"):
+            first = self.writing.recording.values[first].previous  # type: ignore[assignment]
+        if value.kind in ("parameter", "buffer"):
+            below = relative(value.name, self.writing.call.path)
+            if below:
+                self.body.tensors[value.name] = first
+                return self.writing.writer.structure.expression(self.writing.call.module, below)
+        elif value.kind in ("attribute", "constant"):
+            name = attribute_name(value.name.rpartition(".")[2] if value.name else "constant")
+            base, number = name, 1
+            while self.body.constants.get(name, index) != index:
+                number += 1
+                name = f"{base}_{number}"
+            self.body.constants[name] = index
+            return ast.Attribute(ast.Name("self", ast.Load()), name, ast.Load())
+        return self._handed_down(index, value.name.rpartition(".")[2] or "x")
+
+    def _handed_down(self, key: Key, name: str) -> ast.expr:
+        if key not in self.extra:
+            name, base, number = variable_name(name), variable_name(name), 1
+            while name in self.extra.values() or name in self.taken or name in self.names.values():
+                number += 1
+                name = f"{base}_{number}"
+            self.extra[key] = name
+        return ast.Name(self.extra[key], ast.Load())
+
+
+def _keys(node: ast.expr | None) -> Counter:
+    if node is None:
+        return Counter()
+    values, sizes = mentions(node)
+    for (key, _), count in sizes.items():
+        values[key] += count
+    return values
+
+
+def returned_values(writer: BodyWriter, call: ModuleCall) -> list[Key]:
+    """The tensors that the generated ``__call__`` returns: torch's, then those that leave by
+    another way."""
+    own = list(dict.fromkeys(refs(call.outputs)))
+    return own + [index for index in writer.escapes.get(call.index, ()) if index not in own]
+
+
+def _structure_node(value: Any) -> ast.expr:
+    """Recorded arguments or results as a literal over ``$index`` names."""
+    if isinstance(value, Ref):
+        return ast.Name(f"${value.index}", ast.Load())
+    if isinstance(value, tuple):
+        return ast.Tuple([_structure_node(item) for item in value], ast.Load())
+    if isinstance(value, list):
+        return ast.List([_structure_node(item) for item in value], ast.Load())
+    if isinstance(value, dict):
+        return ast.Dict([ast.Constant(key) for key in value], [_structure_node(item) for item in value.values()])
+    try:
+        return to_node(value)
+    except (TypeError, KeyError):
+        return ast.Constant(None)  # an object that holds no tensor means nothing to MLX
+
+
+def _bound_arguments(call: ModuleCall) -> list[tuple[str, Any]]:
+    """The call's recorded arguments by the forward's parameter names, defaults included."""
+    try:
+        signature = inspect.signature(call.module.forward)
+        bound = signature.bind(*call.args, **call.kwargs)
+    except (TypeError, ValueError):
+        return [(f"x{i}", value) for i, value in enumerate(call.args)] + list(call.kwargs.items())
+    root = call.parent is None
+    if root:
+        bound.apply_defaults()
+    named: list[tuple[str, Any]] = []
+    for name, value in bound.arguments.items():
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            named += [(f"{name}{i}", item) for i, item in enumerate(value)]
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            named += list(value.items())
+        else:
+            named.append((name, value))
+    return named
+
+
+def _where(event: OpCall | ModuleCall) -> str:
+    place = location(event.frames)
+    return place.text if place else event.path if isinstance(event, ModuleCall) else event.owner.path
+
+
+def _functional_name(module: nn.Module) -> str | None:
+    if is_linear(type(module)):
+        return "torch.nn.functional.linear"
+    return "torch.nn.functional.embedding" if type(module).forward is nn.Embedding.forward else None
+
+
+def _in_list(path: str) -> bool:
+    return path.rpartition(".")[2].isdigit()

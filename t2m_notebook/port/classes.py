@@ -1,0 +1,411 @@
+"""One MLX class per torch class.
+
+Instances whose text is the same but for numbers share a class; the numbers that differ
+become constructor arguments. Instances that took another path get a variant of their own.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import inspect
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from ..capture.recording import ModuleCall, Recording
+from .body import Body, BodyWriter
+from .layout import LayoutPlan
+from .names import attribute_name, variable_name
+from .structure import Structure
+
+_CLASS = "$class:"
+
+
+@dataclass(slots=True)
+class Instance:
+    """One module that becomes an object of a generated class."""
+
+    path: str
+    module: nn.Module
+    bodies: list[Body]
+    init: list[ast.stmt] = field(default_factory=list)
+    height: int = 0
+    group: Group | None = None
+
+
+@dataclass(slots=True)
+class Group:
+    """A generated class and the instances that share it."""
+
+    name: str
+    cls: type
+    instances: list[Instance]
+    parameters: list[tuple[str, list[Any]]] = field(default_factory=list)  # constructor argument, value per instance
+    node: ast.ClassDef | None = None
+    problem: str = ""
+
+    @property
+    def paths(self) -> list[str]:
+        return [instance.path for instance in self.instances]
+
+
+class ClassWriter:
+    """Builds the classes of one port, in dependency order."""
+
+    def __init__(self, recording: Recording, plan: LayoutPlan, structure: Structure, writer: BodyWriter):
+        self.recording, self.plan, self.structure, self.writer = recording, plan, structure, writer
+        self.used_modules: set[str] = set()
+        self.used_tensors: dict[str, int] = {}
+        self.constants: dict[str, int] = {}  # "path.attribute" -> value
+        self.layer_of = {step.event.path: step.layer for step in plan.steps.values()
+                         if isinstance(step.event, ModuleCall) and step.layer is not None}
+        self.groups: list[Group] = []
+        self.instances: dict[str, Instance] = {}
+
+    def run(self) -> list[Group]:
+        """All classes, those that others use first."""
+        paths: dict[int, str] = {}
+        for call in self.recording.root.walk():  # type: ignore[union-attr]
+            if call.index in self.writer.bodies and id(call.module) not in paths:
+                paths[id(call.module)] = call.path
+        for key, path in paths.items():
+            bodies = self.writer.of_module[key]
+            self.instances[path] = Instance(path, bodies[0].call.module, bodies)
+        for body in self.writer.bodies.values():
+            self.used_modules.update(body.children)
+            self.used_tensors.update(body.tensors)
+            for name, index in body.constants.items():
+                self.constants[f"{body.call.path}.{name}" if body.call.path else name] = index
+        self._heights()
+        for height in sorted({i.height for i in self.instances.values()}):
+            level = [i for i in self.instances.values() if i.height == height]
+            for instance in level:
+                instance.init = self._init(instance)
+            self._group(level)
+        return self.groups
+
+    def _heights(self) -> None:
+        for path, instance in sorted(self.instances.items(), key=lambda item: -len(item[0].split("."))):
+            prefix = path + "." if path else ""
+            below = [other.height for other_path, other in self.instances.items()
+                     if other_path != path and other_path.startswith(prefix)]
+            instance.height = 1 + max(below, default=-1)
+
+    # -- __init__ ---------------------------------------------------------------------------
+
+    def _init(self, instance: Instance) -> list[ast.stmt]:
+        module, path = instance.module, instance.path
+        statements: list[ast.stmt] = list(ast.parse("super().__init__()").body)
+        frozen: list[str] = []
+        children = {name: self._construct(child, _join(path, name)) for name, child in module._modules.items()
+                    if child is not None}
+        if children and any(name.isdigit() for name in children) and self.structure.steps(module, ["0"])[0][1] == "layers":
+            items: list[ast.expr] = [node or ast.Constant(None) for node in children.values()]
+            statements.append(_assign("layers", _list(items)))
+        else:
+            statements += [_assign(attribute_name(name), node) for name, node in children.items() if node is not None]
+        for name, is_buffer in [*((n, False) for n in module._parameters), *((n, True) for n in module._buffers)]:
+            index = self.used_tensors.get(_join(path, name))
+            if index is not None:
+                statements.append(_assign(attribute_name(name), self._zeros(index)))
+                frozen += [attribute_name(name)] if is_buffer else []
+        for body in instance.bodies:
+            for name, index in body.constants.items():
+                if name not in frozen:
+                    statements.append(_assign(name, self._zeros(index)))
+                    frozen.append(name)
+        if frozen:
+            statements += ast.parse(f"self.freeze(keys={frozen!r}, recurse=False)").body
+        return statements
+
+    def _zeros(self, index: int) -> ast.expr:
+        value = self.recording.values[index]
+        shape = tuple(value.shape[dim] for dim in self.plan.orders[index])
+        text = f"mx.zeros({shape!r})"
+        if not value.dtype.startswith("float32"):
+            from ..rules.expression import MLX_DTYPES
+            text = f"mx.zeros({shape!r}, dtype=mx.{MLX_DTYPES[value.dtype]})"
+        return ast.parse(text, mode="eval").body
+
+    def _construct(self, module: nn.Module, path: str) -> ast.expr | None:
+        kind = self.structure.kind(module)
+        if kind == "class":
+            return self._call_of(path) if path in self.instances else None
+        if kind == "leaf":
+            layer = self.layer_of.get(path)
+            used = path in self.used_modules
+            if layer is not None and layer.layer.constructor is not None and used:
+                return copy.deepcopy(layer.layer.constructor.node)
+            if layer is not None and any(_join(path, n) in self.used_tensors for n in module._parameters):
+                return copy.deepcopy(layer.layer.constructor.node)
+            return None
+        own = {name: self._zeros(self.used_tensors[_join(path, name)])
+               for name in [*module._parameters, *module._buffers] if _join(path, name) in self.used_tensors}
+        below = {name: self._construct(child, _join(path, name)) for name, child in module._modules.items()
+                 if child is not None}
+        if kind == "list":
+            nodes = [below.get(name, own.get(name)) for name in (module._modules or module._parameters)]
+            if all(node is None for node in nodes):
+                return None
+            return _list([node if node is not None else ast.Constant(None) for node in nodes])
+        found = {attribute_name(name): node for name, node in {**below, **own}.items() if node is not None}
+        if not found:
+            return None
+        return ast.Dict([ast.Constant(name) for name in found], list(found.values()))
+
+    def _call_of(self, path: str) -> ast.expr:
+        instance = self.instances[path]
+        group = instance.group
+        assert group is not None, path
+        position = next(i for i, other in enumerate(group.instances) if other is instance)
+        keywords = [ast.keyword(name, _constant(values[position])) for name, values in group.parameters]
+        return ast.Call(ast.Name(group.name, ast.Load()), [], keywords)
+
+    # -- sharing ----------------------------------------------------------------------------
+
+    def _group(self, level: list[Instance]) -> None:
+        shared: dict[Any, list[Instance]] = {}
+        for instance in level:
+            instance.init = [_fold(s) for s in instance.init]
+            for body in instance.bodies:
+                body.statements = [_fold(s) for s in body.statements]
+                self._whole_lists(instance, body)
+            key = (type(instance.module), _skeleton(instance.init), *(
+                (tuple(b.parameters), tuple(n for _, n in b.extra), _skeleton(b.statements)) for b in instance.bodies))
+            shared.setdefault(key, []).append(instance)
+        for instances in shared.values():
+            cls = type(instances[0].module)
+            taken = {group.name for group in self.groups}
+            base, name, number = cls.__name__, cls.__name__, 1
+            while name in taken:
+                number += 1
+                name = f"{base}{number}"
+            group = Group(name, cls, instances, problem=next((b.problem for b in instances[0].bodies if b.problem), ""))
+            for instance in instances:
+                instance.group = group
+            self._hoist(group)
+            self.groups.append(group)
+
+    def _whole_lists(self, instance: Instance, body: Body) -> None:
+        """``self.layers[0:12]`` as ``self.layers`` where the list ends there."""
+        lengths = {}
+        for statement in instance.init:
+            if isinstance(statement, ast.Assign) and isinstance(statement.value, (ast.List, ast.ListComp)):
+                lengths[ast.unparse(statement.targets[0])] = _length(statement.value)
+            elif isinstance(statement, ast.Assign):
+                _nested_lengths(statement.value, ast.unparse(statement.targets[0]), lengths)
+
+        class Whole(ast.NodeTransformer):
+            def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+                self.generic_visit(node)
+                if isinstance(node.slice, ast.Slice) and isinstance(node.slice.upper, ast.Constant) \
+                        and isinstance(node.slice.lower, ast.Constant):
+                    if node.slice.lower.value == 0:
+                        if lengths.get(ast.unparse(node.value)) == node.slice.upper.value:
+                            return node.value
+                        node.slice.lower = None
+                    elif lengths.get(ast.unparse(node.value)) == node.slice.upper.value:
+                        node.slice.upper = None
+                return node
+
+        for statement in body.statements:
+            for inner in ast.walk(statement):
+                if isinstance(inner, ast.For):
+                    inner.iter = Whole().visit(inner.iter)
+
+    def _hoist(self, group: Group) -> None:
+        first = group.instances[0]
+        roots = [[i.init, *(b.statements for b in i.bodies)] for i in group.instances]
+        columns = list(zip(*[[c for part in parts for c in _constants(part)] for parts in roots], strict=True))
+        names: dict[Any, str] = {}
+        init_count = len(_constants(first.init))
+        in_body: dict[str, None] = {}
+        hints = _hints(first.init)
+        for position, column in enumerate(columns):
+            values = [node.value for node in column]
+            if all(type(v) is type(values[0]) and v == values[0] for v in values):
+                continue
+            key = tuple((type(v).__name__, v) for v in values)
+            if key not in names:
+                names[key] = self._argument_name(group, values, hints.get(position, ""), set(names.values()))
+                group.parameters.append((names[key], values))
+            if position >= init_count:
+                in_body[names[key]] = None
+        replace = {}
+        for position, column in enumerate(columns):
+            key = tuple((type(n.value).__name__, n.value) for n in column)
+            if key in names and not all(type(n.value) is type(column[0].value) and n.value == column[0].value
+                                        for n in column):
+                name = names[key]
+                replace[id(column[0])] = ast.Name(name, ast.Load()) if position < init_count else ast.Attribute(
+                    ast.Name("self", ast.Load()), name, ast.Load())
+        group.node = self._class_node(group, first, replace, list(in_body))
+
+    def _argument_name(self, group: Group, values: list[Any], hint: str, taken: set[str]) -> str:
+        """The torch attribute that has these very values, else what the value is passed as."""
+        candidates = []
+        try:
+            own = [p for p in inspect.signature(group.cls.__init__).parameters if p != "self"]
+        except (TypeError, ValueError):
+            own = []
+        attributes = [*own, *(a for a in vars(group.instances[0].module) if not a.startswith("_"))]
+        for name in attributes:
+            found = [getattr(i.module, name, _CLASS) for i in group.instances]
+            if all(type(f) is type(v) and f == v for f, v in zip(found, values, strict=True)):
+                candidates.append(name)
+        name = variable_name(attribute_name(candidates[0] if candidates else hint or "value"))
+        base, number = name, 1
+        while name in taken:
+            number += 1
+            name = f"{base}_{number}"
+        return name
+
+    def _class_node(self, group: Group, first: Instance, replace: dict[int, ast.expr], in_body: list[str]) -> ast.ClassDef:
+        put = _Put(replace)
+        init = [put.visit(s) for s in first.init]
+        children = {ast.unparse(s.targets[0])[5:] for s in init if isinstance(s, ast.Assign)}
+        renamed = {name: (f"{name}_" if name in children else name) for name in in_body}
+        if any(old != new for old, new in renamed.items()):
+            for body in first.bodies:
+                pass
+        store = [_assign(name, ast.Name(name, ast.Load())) for name in in_body]
+        init[1:1] = store
+        arguments = ast.arguments([], [ast.arg("self"), *(ast.arg(name) for name, _ in group.parameters)], None, [], [],
+                                  None, [])
+        members: list[ast.stmt] = [ast.FunctionDef("__init__", arguments, init, [], lineno=0)]
+        for number, body in enumerate(first.bodies):
+            statements = [put.visit(s) for s in body.statements]
+            name = "__call__" if number == 0 else f"call_{number + 1}"
+            members.append(ast.FunctionDef(name, self._signature(body), statements or [ast.Pass()], [], lineno=0))
+        base = ast.Attribute(ast.Name("nn", ast.Load()), "Module", ast.Load())
+        return ast.ClassDef(group.name, [base], [], members, [])
+
+    def _signature(self, body: Body) -> ast.arguments:
+        names = [*body.parameters]
+        defaults: list[ast.expr] = []
+        if body.call.parent is None:
+            defaults = _root_defaults(body)
+        keyword_only = [ast.arg(name) for _, name in body.extra]
+        return ast.arguments([], [ast.arg("self"), *(ast.arg(n) for n in names)], None,
+                             keyword_only if defaults else [], [None] * len(keyword_only) if defaults else [], None,
+                             defaults) if defaults else ast.arguments(
+            [], [ast.arg("self"), *(ast.arg(n) for n in names), *keyword_only], None, [], [], None, [])
+
+
+def _root_defaults(body: Body) -> list[ast.expr]:
+    """Defaults of the root's arguments: the plain Python values of the example. From the
+    first argument that has one, those that follow get None at least."""
+    from .body import _bound_arguments, _structure_node
+    from ..capture.recording import refs
+    defaults: list[ast.expr] = []
+    for _, value in _bound_arguments(body.call):
+        if refs(value):
+            if defaults:
+                defaults.append(ast.Constant(None))
+        else:
+            defaults.append(_structure_node(value))
+    return defaults
+
+
+class _Put(ast.NodeTransformer):
+    def __init__(self, replace: dict[int, ast.expr]):
+        self.replace = replace
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return self.replace.get(id(node), node)
+
+
+class _Fold(ast.NodeTransformer):
+    """``-1`` as one constant, so that 1 and -1 differ in the number only."""
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        self.generic_visit(node)
+        inner = node.operand
+        if isinstance(node.op, ast.USub) and isinstance(inner, ast.Constant) and type(inner.value) in (int, float):
+            return ast.Constant(-inner.value)
+        return node
+
+
+def _fold(statement: ast.stmt) -> ast.stmt:
+    return _Fold().visit(statement)
+
+
+class Unfold(ast.NodeTransformer):
+    """Back to ``-1`` as Python writes it."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if type(node.value) in (int, float) and str(node.value).startswith("-"):
+            return ast.UnaryOp(ast.USub(), ast.Constant(-node.value))
+        return node
+
+
+def _constant(value: Any) -> ast.expr:
+    return ast.Constant(value)
+
+
+def _constants(statements: list[ast.stmt]) -> list[ast.Constant]:
+    return [node for statement in statements for node in ast.walk(statement) if isinstance(node, ast.Constant)]
+
+
+class _Blank(ast.NodeTransformer):
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return ast.Constant(0 if not isinstance(node.value, str) else node.value)
+
+
+def _skeleton(statements: list[ast.stmt]) -> str:
+    return "\n".join(ast.dump(_Blank().visit(copy.deepcopy(s))) for s in statements)
+
+
+def _hints(statements: list[ast.stmt]) -> dict[int, str]:
+    """What each constant is passed as: ``conv1_stride`` for ``self.conv1 = nn.Conv2d(…, stride=2)``."""
+    names: dict[int, str] = {}
+    for statement in statements:
+        owner = ""
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Attribute):
+            owner = statement.targets[0].attr
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Call):
+                for keyword in node.keywords:
+                    for inner in ast.walk(keyword.value):
+                        if isinstance(inner, ast.Constant) and keyword.arg:
+                            names.setdefault(id(inner), f"{owner}_{keyword.arg}" if owner else keyword.arg)
+                for number, argument in enumerate(node.args):
+                    if isinstance(argument, ast.Constant):
+                        word = ("in_features", "out_features", "kernel_size")[number] if number < 3 else f"size_{number}"
+                        names.setdefault(id(argument), f"{owner}_{word}" if owner else word)
+    ordered = _constants(statements)
+    return {position: names[id(node)] for position, node in enumerate(ordered) if id(node) in names}
+
+
+def _assign(name: str, value: ast.expr) -> ast.stmt:
+    return ast.Assign([ast.Attribute(ast.Name("self", ast.Load()), name, ast.Store())], value, lineno=0)
+
+
+def _list(items: list[ast.expr]) -> ast.expr:
+    """A list display, or a comprehension when two or more items are the same."""
+    texts = {ast.dump(item) for item in items}
+    if len(items) >= 2 and len(texts) == 1 and not isinstance(items[0], ast.Constant):
+        loop = ast.comprehension(ast.Name("_", ast.Store()), ast.Call(
+            ast.Name("range", ast.Load()), [ast.Constant(len(items))], []), [], 0)
+        return ast.ListComp(items[0], [loop])
+    return ast.List(items, ast.Load())
+
+
+def _length(node: ast.expr) -> int:
+    if isinstance(node, ast.ListComp):
+        return node.generators[0].iter.args[0].value  # type: ignore[attr-defined]
+    return len(node.elts)  # type: ignore[attr-defined]
+
+
+def _nested_lengths(node: ast.expr, base: str, lengths: dict[str, int]) -> None:
+    if isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            _nested_lengths(value, f"{base}[{key.value!r}]", lengths)  # type: ignore[union-attr]
+    elif isinstance(node, (ast.List, ast.ListComp)):
+        lengths[base] = _length(node)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

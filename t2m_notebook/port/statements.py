@@ -1,0 +1,114 @@
+"""From raw assignments to readable statements: what is dropped, moved, and named."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..rules.substitute import mentions, substitute
+from .names import variable_name
+
+if TYPE_CHECKING:
+    from .body import Key, Raw
+
+
+def arrange(raws: list[Raw], returned: ast.expr | None) -> list[Raw]:
+    """Drop what nobody reads; put what is read once, and had no name in the source, where
+    it is read."""
+    counts, kept = _live(raws, returned)
+    pending: dict[Key, ast.expr] = {}
+    result: list[Raw] = []
+    for raw in kept:
+        raw.node = _insert(raw.node, pending)
+        key = raw.targets[0]
+        values, sizes = counts
+        trivial = _is_leaf(raw.node)
+        alone = len(raw.targets) == 1 and not raw.unpack
+        if alone and trivial and not any(k == key for k, _ in sizes):
+            pending[key] = raw.node
+        elif alone and not raw.named and values[key] == 1 and not any(k == key for k, _ in sizes) \
+                and _short(raw.node):
+            pending[key] = raw.node
+        else:
+            result.append(raw)
+    if returned is not None and pending:
+        replaced = _insert(returned, pending)
+        if replaced is not returned:
+            _overwrite(returned, replaced)
+    return result
+
+
+def _overwrite(node: ast.expr, other: ast.expr) -> None:
+    """Make ``node`` the same tree as ``other`` in place."""
+    node.__class__ = other.__class__
+    node.__dict__.clear()
+    node.__dict__.update(other.__dict__)
+
+
+def _live(raws: list[Raw], returned: ast.expr | None):
+    values: Counter = Counter()
+    sizes: Counter = Counter()
+
+    def read(node: ast.expr) -> None:
+        v, s = mentions(node)
+        values.update(v)
+        sizes.update(s)
+
+    if returned is not None:
+        read(returned)
+    kept = []
+    for raw in reversed(raws):
+        if any(values[t] or any(k == t for k, _ in sizes) for t in raw.targets):
+            kept.append(raw)
+            read(raw.node)
+    return (values, sizes), kept[::-1]
+
+
+def _insert(node: ast.expr, pending: dict[Key, ast.expr]) -> ast.expr:
+    if not pending:
+        return node
+    used, _ = mentions(node)
+    if not any(key in pending for key in used):
+        return node
+
+    def value(key: Key) -> ast.expr:
+        return pending[key] if key in pending else ast.Name(f"${key}", ast.Load())
+
+    def size(key: Key, dim: int) -> ast.expr:
+        leaf = ast.Attribute(ast.Name(f"${key}", ast.Load()), "$shape", ast.Load())
+        return ast.Subscript(leaf, ast.Constant(dim), ast.Load())
+
+    return substitute(node, value, size)
+
+
+def _is_leaf(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id.startswith("$")
+
+
+def _short(node: ast.expr, limit: int = 100) -> bool:
+    return len(ast.unparse(ast.fix_missing_locations(node))) <= limit
+
+
+def choose_names(raw: Raw, position: int, last: dict[Key, int], held: dict[str, int],
+                 others: Iterable[str]) -> list[str]:
+    """A name for each target: the source's where it gives one. A name is taken again only
+    when nothing still needs what it holds. ``held`` maps a name to the last statement that
+    reads it, and is updated."""
+    taken_by_others = set(others)
+    chosen: list[str] = []
+    for number, target in enumerate(raw.targets):
+        end = last.get(target, -1)
+        if end < 0:
+            chosen.append("_")
+            continue
+        wish = raw.names[number] if number < len(raw.names) else raw.hint
+        base = variable_name(wish)
+        name, count = base, 1
+        while held.get(name, -1) > position or name in chosen or name in taken_by_others:
+            count += 1
+            name = f"{base}_{count}"
+        held[name] = end
+        chosen.append(name)
+    return chosen

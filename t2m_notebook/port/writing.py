@@ -1,0 +1,64 @@
+"""From a recording to everything a port consists of: classes, file, weight moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..capture.recording import Recording, flatten
+from ..weights.plan import Move
+from .body import BodyWriter, _bound_arguments
+from .classes import ClassWriter, Group
+from .layout import LayoutPlan, plan_layout
+from .moves import weight_moves
+from .structure import Structure
+
+
+@dataclass(slots=True)
+class Written:
+    """A port before its weights are converted."""
+
+    recording: Recording
+    plan: LayoutPlan
+    structure: Structure
+    writer: BodyWriter
+    groups: list[Group]
+    moves: list[Move]
+    tensors: dict[str, torch.Tensor]
+
+    @property
+    def problems(self) -> list[str]:
+        """What stands in the way, one sentence per class that can't be ported."""
+        return [f"{group.name}: {group.problem}" for group in self.groups if group.problem]
+
+    @property
+    def inputs(self) -> list[tuple[str, int, str]]:
+        """``(path, value, argument expression)`` of every tensor of the example."""
+        found = []
+        for name, value in _bound_arguments(self.recording.root):  # type: ignore[arg-type]
+            for path, ref in flatten(value, name):
+                found.append((path, ref.index, name))
+        return found
+
+    @property
+    def outputs(self) -> list[tuple[str, int]]:
+        """``(path, value)`` of every tensor that the model returns."""
+        return [(path or "0", ref.index) for path, ref in flatten(self.recording.root.outputs)]  # type: ignore
+
+    def arguments(self) -> list[tuple[str, Any]]:
+        """The root's arguments with recorded values inside."""
+        return _bound_arguments(self.recording.root)  # type: ignore[arg-type]
+
+
+def write(recording: Recording) -> Written:
+    """Plan the layout, write every class, plan the weights."""
+    plan = plan_layout(recording)
+    structure = Structure.of(recording)
+    writer = BodyWriter(recording, plan, structure)
+    writer.write(recording.root)  # type: ignore[arg-type]
+    classes = ClassWriter(recording, plan, structure, writer)
+    groups = classes.run()
+    moves, tensors = weight_moves(recording, plan, structure, classes)
+    return Written(recording, plan, structure, writer, groups, moves, tensors)

@@ -1,0 +1,260 @@
+"""New arrays: filled, counted, copied from Python values. All in torch's axis order."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from .array import Array
+from .expression import Expr, blocks, mlx_dtype, mx
+from .layouts import POINTWISE, STANDARD, Call
+from .promotion import cast, is_number, same_dtype, to_dtype
+from .registry import op
+
+
+def size_of(size: Any) -> tuple:
+    """``(2, 3)`` from ``zeros(2, 3)``, ``zeros((2, 3))`` or ``zeros([2, 3])``; a size that is a
+    tensor is read."""
+    if len(size) == 1 and isinstance(size[0], (tuple, list)):
+        size = size[0]
+    return tuple(part.item() if isinstance(part, Array) else part for part in size)
+
+
+def typed(dtype: str, default: str = "float32") -> dict[str, Expr]:
+    """``dtype=`` unless it is MLX's default."""
+    return {} if same_dtype(dtype, default) else {"dtype": mlx_dtype(dtype)}
+
+
+def filled(shape: tuple, value: Any, dtype: str) -> Expr:
+    """``mx.zeros``, ``mx.ones`` or ``mx.full`` in a torch dtype."""
+    if isinstance(value, Array):
+        return mx.full(shape, to_dtype(value, dtype))
+    if is_number(value) and not isinstance(value, complex) and not (isinstance(value, float) and math.isnan(value)):
+        if value == 0 and not (isinstance(value, float) and math.copysign(1, value) < 0):
+            return mx.zeros(shape, **typed(dtype))
+        if value == 1 and type(value) in (int, float, bool):
+            return mx.ones(shape, **typed(dtype))
+    if dtype == "bool":
+        return mx.ones(shape, **typed(dtype)) if value else mx.zeros(shape, **typed(dtype))
+    if dtype.startswith(("int", "uint")):
+        value = value if isinstance(value, int) else int(value)
+        return mx.full(shape, value, **typed(dtype, "int32"))
+    if dtype.startswith("complex"):
+        return mx.full(shape, value, dtype=mlx_dtype(dtype))
+    value = value if isinstance(value, float) else float(value) if type(value) is int else value
+    return mx.full(shape, value, **typed(dtype))
+
+
+@op("torch.zeros", layout=STANDARD)
+def zeros(*size, dtype=None, call):
+    """`mx.zeros`."""
+    return filled(size_of(size), 0, call.dtype)
+
+
+@op("torch.ones", layout=STANDARD)
+def ones(*size, dtype=None, call):
+    """`mx.ones`."""
+    return filled(size_of(size), 1, call.dtype)
+
+
+@op("torch.empty", "torch.empty_permuted", layout=STANDARD)
+def empty(*size, dtype=None, physical_layout=None, call):
+    """`mx.zeros`: MLX has no uninitialised memory."""
+    if call.name.endswith("permuted"):
+        size = size[:1]
+    return filled(size_of(size), 0, call.dtype)
+
+
+@op("torch.empty_strided", layout=STANDARD)
+def empty_strided(size, stride, dtype=None, *, call):
+    """`mx.zeros`; strides are MLX's own affair."""
+    return filled(size_of((size,)), 0, call.dtype)
+
+
+@op("torch.full", layout=STANDARD)
+def full(size, fill_value, dtype=None, *, call):
+    """`mx.full`, in torch's dtype for the value."""
+    return filled(size_of((size,)), fill_value, call.dtype)
+
+
+@op("torch.Tensor.new_zeros", layout=STANDARD)
+def new_zeros(x, *size, dtype=None, call):
+    """`mx.zeros` in the tensor's dtype."""
+    return filled(size_of(size), 0, call.dtype)
+
+
+@op("torch.Tensor.new_ones", layout=STANDARD)
+def new_ones(x, *size, dtype=None, call):
+    """`mx.ones` in the tensor's dtype."""
+    return filled(size_of(size), 1, call.dtype)
+
+
+@op("torch.Tensor.new_empty", layout=STANDARD)
+def new_empty(x, *size, dtype=None, call):
+    """`mx.zeros` in the tensor's dtype: MLX has no uninitialised memory."""
+    return filled(size_of(size), 0, call.dtype)
+
+
+@op("torch.Tensor.new_empty_strided", layout=STANDARD)
+def new_empty_strided(x, size, stride, dtype=None, *, call):
+    """`mx.zeros` in the tensor's dtype; strides are MLX's own affair."""
+    return filled(size_of((size,)), 0, call.dtype)
+
+
+@op("torch.Tensor.new_full", layout=STANDARD)
+def new_full(x, size, fill_value, dtype=None, *, call):
+    """`mx.full` in the tensor's dtype."""
+    return filled(size_of((size,)), fill_value, call.dtype)
+
+
+@op("torch.zeros_like", "torch.zero_", "torch.Tensor.zero_", "torch.zero", layout=POINTWISE)
+def zeros_like(x, dtype=None, *, call):
+    """`mx.zeros_like`."""
+    return mx.zeros_like(x, **typed(call.dtype, x.dtype))
+
+
+@op("torch.ones_like", layout=POINTWISE)
+def ones_like(x, dtype=None, *, call):
+    """`mx.ones_like`."""
+    return mx.ones_like(x, **typed(call.dtype, x.dtype))
+
+
+@op("torch.empty_like", layout=POINTWISE)
+def empty_like(x, dtype=None, *, call):
+    """`mx.zeros_like`: MLX has no uninitialised memory."""
+    return mx.zeros_like(x, **typed(call.dtype, x.dtype))
+
+
+@op("torch.full_like", "torch.fill", "torch.Tensor.fill_", layout=POINTWISE)
+def full_like(x, fill_value=None, dtype=None, value=None, *, call):
+    """`mx.full_like`."""
+    fill_value = value if fill_value is None else fill_value
+    if isinstance(fill_value, Array):
+        return mx.broadcast_to(to_dtype(fill_value, call.dtype), tuple(x.shape[dim] for dim in x.order))
+    if call.dtype == "bool":
+        fill_value = bool(fill_value)
+    elif call.dtype.startswith(("int", "uint")) and not isinstance(fill_value, int):
+        fill_value = int(fill_value)
+    return mx.full_like(x, fill_value, **typed(call.dtype, x.dtype))
+
+
+def _value(number: Any) -> Any:
+    return number.item() if isinstance(number, Array) else number
+
+
+@op("torch.arange", layout=STANDARD)
+def arange(start=0, end=None, step=1, dtype=None, *, call):
+    """`mx.arange`; whole numbers count in int64 as in torch."""
+    start, end, step = _value(start), _value(end), _value(step)
+    if call.dtype.startswith(("int", "uint")):
+        start, end, step = (math.trunc(v) if isinstance(v, float) else v for v in (start, end, step))
+    bounds = [start] if end is None else [start, end]
+    if end is not None and is_number(start) and start == 0 and type(start) in (int, float):
+        bounds = [end]
+    if is_number(step) and step == 1:
+        arguments = bounds
+    else:
+        arguments = [*(bounds if len(bounds) == 2 else [0, *bounds]), step]
+    if call.dtype in ("float16", "bfloat16"):  # counted in float32, rounded once
+        return mx.arange(*arguments, dtype=mlx_dtype("float32")).astype(mlx_dtype(call.dtype))
+    return mx.arange(*arguments, dtype=mlx_dtype(call.dtype))
+
+
+@op("torch.linspace", layout=STANDARD)
+def linspace(start, end, steps, dtype=None, *, call):
+    """`mx.linspace`."""
+    start, end, steps = _value(start), _value(end), _value(steps)
+    if call.dtype.startswith(("int", "uint")):  # torch cuts the bounds and every point towards zero
+        start, end = (math.trunc(v) if isinstance(v, float) else v for v in (start, end))
+        return mx.linspace(start, end, steps).astype(mlx_dtype(call.dtype))
+    return mx.linspace(start, end, steps, **typed(call.dtype))
+
+
+@op("torch.logspace", layout=STANDARD)
+def logspace(start, end, steps, base=10.0, dtype=None, *, call):
+    """`base ** mx.linspace(start, end, steps)`."""
+    start, end, steps = _value(start), _value(end), _value(steps)
+    return cast(base ** mx.linspace(start, end, steps), "float32", call.dtype)
+
+
+@op("torch.eye", layout=STANDARD)
+def eye(n, m=None, dtype=None, *, call):
+    """`mx.eye`."""
+    return mx.eye(n, **typed(call.dtype)) if m is None else mx.eye(n, m, **typed(call.dtype))
+
+
+@op("torch.tensor", "torch.as_tensor", "torch.scalar_tensor", "torch.asarray", "torch.Tensor.new_tensor",
+    layout=STANDARD)
+def tensor(data, dtype=None, *rest, call):
+    """`mx.array`, in torch's dtype for the values."""
+    if call.name.endswith("new_tensor"):
+        data = dtype if not isinstance(dtype, torch.dtype) and dtype is not None else data
+    if isinstance(data, Array):
+        return cast(data, data.dtype, call.dtype)
+    data = _plain(data)
+    have = _mlx_array_dtype(data)
+    return mx.array(data) if have and same_dtype(have, call.dtype) else mx.array(data, dtype=mlx_dtype(call.dtype))
+
+
+def _plain(data: Any) -> Any:
+    if isinstance(data, (tuple, list)):
+        return [_plain(item) for item in data]
+    if isinstance(data, Array):
+        return data.item() if data.ndim == 0 else data.tolist()
+    if hasattr(data, "tolist"):  # a numpy array or number
+        return data.tolist()
+    return data
+
+
+def _mlx_array_dtype(data: Any) -> str:
+    """The dtype that ``mx.array`` gives to Python numbers, as torch spells it."""
+    found: set[str] = set()
+
+    def visit(item):
+        if isinstance(item, list):
+            for part in item:
+                visit(part)
+        elif isinstance(item, Expr):
+            found.add("unknown")
+        else:
+            found.add("bool" if isinstance(item, bool) else "int32" if isinstance(item, int) else
+                      "float32" if isinstance(item, float) else "complex64")
+    visit(data)
+    if not found:
+        return "float32"
+    return found.pop() if len(found) == 1 else "unknown"
+
+
+@op("torch.complex", layout=POINTWISE)
+def complex_(real, imag):
+    """`real + 1j * imag`."""
+    return real + 1j * imag
+
+
+@op("torch.meshgrid", layout=STANDARD)
+def meshgrid(*tensors, indexing="ij"):
+    """`mx.meshgrid`, with torch's default `indexing="ij"`."""
+    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
+        tensors = tuple(tensors[0])
+    tensors = tuple(t if t.ndim else t.reshape(1) for t in tensors)
+    return mx.meshgrid(*tensors) if indexing == "xy" else mx.meshgrid(*tensors, indexing="ij")
+
+
+@op("torch.tril_indices", layout=STANDARD)
+def tril_indices(row, col, offset=0, *, call):
+    """Row and column numbers of the lower triangle, row by row."""
+    return _triangle(row, col, offset, call, lower=True)
+
+
+@op("torch.triu_indices", layout=STANDARD)
+def triu_indices(row, col, offset=0, *, call):
+    """Row and column numbers of the upper triangle, row by row."""
+    return _triangle(row, col, offset, call, lower=False)
+
+
+def _triangle(row, col, offset, call, lower):
+    options = {"offset": offset} if offset else {}
+    function = blocks.tril_indices if lower else blocks.triu_indices
+    return cast(function(row, col, **options), "int64", call.dtype)

@@ -1,0 +1,1 @@
+"""Tests of values as text and HTML, with made-up reports."""

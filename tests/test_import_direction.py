@@ -1,0 +1,127 @@
+"""The rooms and the stairs between them: imports point down only, and the engine knows no Jupyter."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "t2m_notebook"
+
+# room: the rooms it may import. A room is a file or a folder right inside the package.
+BOTTOM = {"types", "errors"}
+RULES = BOTTOM | {"rules"}
+ENGINE = RULES | {"blocks", "capture", "coverage", "weights", "port", "parity"}
+FACES = ENGINE | {"session", "render", "widgets", "progress", "torchvision_shim", "notebook"}
+MAY_IMPORT = {
+    "types": set(),
+    "errors": {"types"},
+    "torchvision_shim": set(), "progress": set(), "blocks": set(),
+    "rules": BOTTOM,
+    "capture": RULES, "coverage": RULES | {"capture"}, "weights": RULES | {"capture"},
+    "port": RULES | {"capture", "weights", "blocks"},
+    "parity": RULES | {"capture", "weights", "blocks", "port"},
+    "training": ENGINE, "script": RULES, "facts": BOTTOM,
+    "session": ENGINE | {"training", "script"},
+    "render": BOTTOM,
+    "widgets": BOTTOM | {"render"},
+    "notebook": FACES, "target": FACES, "magics": FACES, "bridge": FACES, "demo": FACES,
+    "doctor": FACES | {"cli"}, "cli": FACES | {"target", "doctor"},
+    "__init__": {"session", "magics"},
+}
+# room -> modules from outside that it must do without
+MUST_NOT_KNOW = {
+    "types": {"torch", "mlx", "numpy"}, "render": {"torch", "mlx", "IPython", "ipywidgets", "anywidget"},
+    "blocks": {"torch", "numpy"}, "rules": {"mlx"}, "widgets": {"torch", "mlx"},
+}
+JUPYTER = {"IPython", "ipywidgets", "anywidget", "jupyterlab", "ipykernel", "nbformat", "notebook"}
+
+
+def violations(package: Path) -> list[str]:
+    """Every import in ``package`` that the tables forbid, as ``file:line: room imports other``."""
+    found = []
+    for file in sorted(package.rglob("*.py")):
+        parts = file.relative_to(package).with_suffix("").parts
+        room = parts[0]
+        if room not in MAY_IMPORT:
+            found.append(f"{room}: not in the table of tests/test_import_direction.py")
+            continue
+        for line, target in imports(file, package):
+            where = f"{file.relative_to(package)}:{line}: {room} imports "
+            if target[0] == package.name:
+                other = target[1] if len(target) > 1 else "__init__"
+                # what is no file or folder is a name of the package itself, such as __version__
+                is_room = (package / other).is_dir() or (package / f"{other}.py").is_file()
+                if is_room and other not in MAY_IMPORT[room] | {room, "__init__"}:
+                    found.append(where + other)
+            elif target[0] in MUST_NOT_KNOW.get(room, set()):
+                found.append(where + target[0])
+    return found
+
+
+def imports(file: Path, package: Path) -> list[tuple[int, tuple[str, ...]]]:
+    """``(line, dotted name as parts)`` of every import in ``file``, relative ones resolved."""
+    inside = (package.name, *file.relative_to(package).parent.parts)
+    found = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, tuple(alias.name.split("."))) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = tuple(node.module.split(".")) if node.module else ()
+            if node.level:
+                base = (*inside[:len(inside) - node.level + 1], *base)
+            found += [(node.lineno, (*base, alias.name)) for alias in node.names]
+    return found
+
+
+def test_imports_point_down():
+    assert violations(ROOT / PACKAGE) == []
+
+
+@pytest.mark.parametrize(("file", "source", "expected"), [
+    ("rules/pointwise.py", "from ..session import analyze", "rules imports session"),
+    ("session.py", "from .render.tree import tree_text", "session imports render"),
+    ("session.py", "def show():\n    from .widgets import tree", "session imports widgets"),
+    ("capture/recorder.py", "from .. import magics", "capture imports magics"),
+    ("widgets/tree.py", "from t2m_notebook.session import analyze", "widgets imports session"),
+    ("render/tree.py", "import torch.nn", "render imports torch"),
+    ("blocks/pool.py", "import torch", "blocks imports torch"),
+    ("attic.py", "", "attic: not in the table"),
+])
+def test_a_bad_import_is_found(tmp_path, file, source, expected):
+    package = tmp_path / PACKAGE
+    for room in ("rules", "capture", "widgets", "render", "blocks"):
+        (package / room).mkdir(parents=True)
+    for name in ("session", "magics"):
+        (package / f"{name}.py").touch()
+    assert violations(package) == []
+    (package / file).write_text(source)
+    found = violations(package)
+    assert len(found) == 1 and expected in found[0]
+
+
+def loaded_jupyter(module: str, folder: Path) -> list[str]:
+    """The Jupyter packages that a fresh interpreter has loaded after ``import module``."""
+    code = f"import sys, {module}\nprint(*sorted({JUPYTER!r} & {{name.split('.')[0] for name in sys.modules}}))"
+    child = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert child.returncode == 0, child.stderr
+    return child.stdout.split()
+
+
+def test_the_engine_runs_without_jupyter():
+    assert loaded_jupyter(f"{PACKAGE}.session", ROOT) == []
+
+
+def test_a_loaded_jupyter_is_found(tmp_path):
+    (tmp_path / "engine.py").write_text("def start():\n    import IPython\nstart()\n")
+    assert loaded_jupyter("engine", tmp_path) == ["IPython"]
+
+
+def test_the_package_itself_is_cheap_to_import():
+    code = f"import sys, {PACKAGE}\nprint(*sorted({{'torch', 'mlx', 'IPython', 'numpy'}} & set(sys.modules)))"
+    child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert child.stdout.split() == [], child.stderr
