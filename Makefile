@@ -49,7 +49,8 @@ $(TEST): $(CORE)
 	@touch $@ $(EXAMPLES)
 
 lab: $(EXAMPLES)
-	@$(PY) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS) notebooks/quickstart.ipynb
+	@$(PY) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) \
+		--LabApp.default_url=/lab/tree/notebooks/quickstart.ipynb --LabApp.news_url=None $(LAB_ARGS)
 
 demo: $(EXAMPLES)
 	@$(RUN) -m t2m_notebook.demo

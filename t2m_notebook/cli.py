@@ -105,7 +105,8 @@ def _analyze_options(parser: argparse.ArgumentParser) -> None:
                         action="extend", default=[], help=INPUT_HELP)
     parser.add_argument("--eval", action="store_true", help="put the model into eval mode first")
     parser.add_argument("--depth", type=int, metavar="N", help="print N levels of the tree")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON, and only that, on stdout")
+    parser.add_argument("--json", action="store_true",
+                        help="print the report as JSON, and only that, on stdout")
 
 
 @verb("analyze", _analyze_options)

@@ -240,9 +240,9 @@ def _value(expression: str, names: dict[str, Any]) -> Any:
     try:
         code = compile(ast.parse(expression, mode="eval"), "<%t2m>", "eval")
     except (SyntaxError, ValueError) as error:
-        raise BadExample(f"Can't read {expression!r} ({getattr(error, 'msg', error)}). Put an expression with "
-                         "spaces in brackets, as in (x + 1), and write keyword inputs without spaces, as in "
-                         "mask=m.") from None
+        reason = getattr(error, "msg", error)
+        raise BadExample(f"Can't read {expression!r} ({reason}). Put an expression with spaces in brackets, "
+                         "as in (x + 1), and write keyword inputs without spaces, as in mask=m.") from None
     try:
         return eval(code, names)
     except NameError as error:

@@ -159,8 +159,8 @@ def _example_input(text: str, generator) -> tuple[str | None, Any]:
     shape = () if match["shape"] == "scalar" else tuple(int(size) for size in match["shape"].split("x"))
     dtype = getattr(torch, match["dtype"] or "float32", None)
     if not isinstance(dtype, torch.dtype):
-        raise BadExample(f"--input {text}: torch has no dtype {match['dtype']!r}; try float32, float16, int64 "
-                         "or bool.")
+        raise BadExample(f"--input {text}: torch has no dtype {match['dtype']!r}; "
+                         "try float32, float16, int64 or bool.")
     if math.prod(shape) > 2**31:
         raise BadExample(f"--input {text}: that is {math.prod(shape):,} numbers.")
     low, high = match["low"], match["high"]

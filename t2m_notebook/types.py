@@ -247,3 +247,39 @@ def to_json(value: Any, indent: int | None = None) -> str:
 def from_json(kind: Any, text: str) -> Any:
     """A value of type ``kind`` from the text that :func:`to_json` wrote."""
     return from_data(kind, json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class ParityResult:
+    """One comparison of MLX with torch. ``max_difference`` is max|Δ| over the results'
+    finite values, ``allowed`` the tolerance that it was held against."""
+
+    path: str
+    class_name: str
+    check: str  # "module" (fed torch's inputs) | "end to end" | "other shape: …"
+    status: Status  # PROVEN | DIVERGES | MISSING (could not run)
+    max_difference: float | None = None
+    allowed: float | None = None
+    reference_max: float | None = None
+    torch_shape: tuple[int, ...] = ()
+    mlx_shape: tuple[int, ...] = ()
+    message: str = ""
+    calls: int = 1
+    milliseconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ParityData:
+    """The JSON of ``ParityReport``."""
+
+    root: ModuleNode
+    counts: dict[str, int]
+    ok: bool
+    worst: float | None
+    results: tuple[ParityResult, ...] = ()
+    missing: tuple[MissingOperation, ...] = ()
+    first_divergence: str = ""
+    diagnosis: str = ""
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    versions: dict[str, str] = field(default_factory=dict)

@@ -63,8 +63,8 @@ def models(tmp_path_factory) -> Path:
 
 def t2m(*argv: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
     """The command in a process of its own."""
-    return subprocess.run([sys.executable, "-m", "t2m_notebook.cli", *argv], cwd=cwd, capture_output=True, text=True,
-                          timeout=180, env={**os.environ, **environment})
+    return subprocess.run([sys.executable, "-m", "t2m_notebook.cli", *argv], cwd=cwd, capture_output=True,
+                          text=True, timeout=180, env={**os.environ, **environment})
 
 
 # ------------------------------------------------------------------------------------- analyze
@@ -128,8 +128,8 @@ def test_a_reader_that_stops_is_no_error(models):
 
 def test_a_terminal_gets_a_progress_bar_and_colours(models):
     parent, child = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-m", "t2m_notebook.cli", "analyze", f"{models}:with_args"], cwd=ROOT,
-                               stdout=child, stderr=child, stdin=subprocess.DEVNULL,
+    process = subprocess.Popen([sys.executable, "-m", "t2m_notebook.cli", "analyze", f"{models}:with_args"],
+                               cwd=ROOT, stdout=child, stderr=child, stdin=subprocess.DEVNULL,
                                env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"})
     os.close(child)
     shown = b""
@@ -219,7 +219,8 @@ def test_interrupting(models, capsys, monkeypatch):
 
 def test_input_specifications():
     (image, ids, half, one, flags), named = example_inputs(
-        ["1x3x8x8", "2x12:int64:5-7", "2x4:float16", "scalar:int64:3-3", "4:bool", "mask=2x12", "u=500:float32:-2-1"])
+        ["1x3x8x8", "2x12:int64:5-7", "2x4:float16", "scalar:int64:3-3", "4:bool", "mask=2x12",
+         "u=500:float32:-2-1"])
     assert image.shape == (1, 3, 8, 8) and image.dtype == torch.float32
     assert ids.shape == (2, 12) and ids.dtype == torch.int64 and set(ids.unique().tolist()) <= {5, 6, 7}
     assert half.dtype == torch.float16 and one.shape == () and one.item() == 3 and flags.dtype == torch.bool
@@ -233,7 +234,8 @@ def test_inputs_are_the_same_every_time():
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("text", ["", "x", "1x", "1x2:", "1x2:int64:3", "=3", "a b=3", "1.5x2", "-1x2", "2x3:int64:1.5-2"])
+@pytest.mark.parametrize("text", ["", "x", "1x", "1x2:", "1x2:int64:3", "=3", "a b=3", "1.5x2", "-1x2",
+                                  "2x3:int64:1.5-2"])
 def test_a_bad_specification(text):
     with pytest.raises(BadExample):
         example_inputs([text])
@@ -246,8 +248,8 @@ def test_version_and_help_need_no_torch():
     code = "import sys; from t2m_notebook import cli\ntry: cli.main(['{}'])\nexcept SystemExit: pass\n" \
            "assert 'torch' not in sys.modules and 'rich' not in sys.modules"
     for option in ("--version", "--help"):
-        done = subprocess.run([sys.executable, "-c", code.format(option)], cwd=ROOT, capture_output=True, text=True,
-                              timeout=60)
+        done = subprocess.run([sys.executable, "-c", code.format(option)], cwd=ROOT, capture_output=True,
+                              text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         assert ("analyze" if option == "--help" else __version__) in done.stdout
 

@@ -25,8 +25,8 @@ def here() -> doctor.Findings:
 
 def test_what_it_finds_here(here):
     found = by_name(here.findings)
-    assert {"python", "packages", "torch", "mlx", "blas", "jupyterlab", "ipykernel", "lab extension", "graphviz dot",
-            "browser"} <= set(found)
+    assert {"python", "packages", "torch", "mlx", "blas", "jupyterlab", "ipykernel", "lab extension",
+            "graphviz dot", "browser"} <= set(found)
     assert found["mlx"].state == "ok" and found["mlx"].found.endswith(("on cpu", "on gpu"))
     assert "GFLOP/s" in found["blas"].found
     assert here.versions["torch"] and here.versions["mlx"]
@@ -55,7 +55,8 @@ def test_the_table(monkeypatch, capsys, here):
 
 @pytest.mark.parametrize(("probe", "state", "text"), [
     ({"device": "Device(gpu, 0)", "gigaflops": 900.0, "libraries": []}, "ok", "MLX runs on the GPU"),
-    ({"device": "Device(cpu, 0)", "gigaflops": 200.0, "libraries": ["libopenblas.so.0"]}, "ok", "libopenblas.so.0"),
+    ({"device": "Device(cpu, 0)", "gigaflops": 200.0, "libraries": ["libopenblas.so.0"]}, "ok",
+     "libopenblas.so.0"),
     ({"device": "Device(cpu, 0)", "gigaflops": 8.0, "libraries": ["libblas.so"]}, "slow", "reference BLAS"),
 ])
 def test_which_blas(monkeypatch, probe, state, text):
@@ -102,6 +103,6 @@ def test_the_lab_extension(monkeypatch, tmp_path):
 
 
 def test_preload_prints_a_library_or_nothing():
-    done = subprocess.run([sys.executable, "-m", "t2m_notebook.doctor", "--preload"], cwd=ROOT, capture_output=True,
-                          text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-m", "t2m_notebook.doctor", "--preload"], cwd=ROOT,
+                          capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == (doctor.openblas() or "") and done.stderr == ""

@@ -106,8 +106,10 @@ def test_a_bad_import_is_found(tmp_path, file, source, expected):
 
 def loaded_jupyter(module: str, folder: Path) -> list[str]:
     """The Jupyter packages that a fresh interpreter has loaded after ``import module``."""
-    code = f"import sys, {module}\nprint(*sorted({JUPYTER!r} & {{name.split('.')[0] for name in sys.modules}}))"
-    child = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120)
+    code = (f"import sys, {module}\n"
+            f"print(*sorted({JUPYTER!r} & {{name.split('.')[0] for name in sys.modules}}))")
+    child = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True,
+                           timeout=120)
     assert child.returncode == 0, child.stderr
     return child.stdout.split()
 
@@ -123,5 +125,6 @@ def test_a_loaded_jupyter_is_found(tmp_path):
 
 def test_the_package_itself_is_cheap_to_import():
     code = f"import sys, {PACKAGE}\nprint(*sorted({{'torch', 'mlx', 'IPython', 'numpy'}} & set(sys.modules)))"
-    child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+                           timeout=120)
     assert child.stdout.split() == [], child.stderr

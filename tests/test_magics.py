@@ -1,4 +1,4 @@
-"""%t2m_analyze in a real IPython shell: reading the line, showing once, telling errors briefly, completion."""
+"""%t2m_analyze in a real IPython shell: reading the line, showing once, brief errors, completion."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def shell():
 @pytest.fixture
 def ip(shell):
     shell.reset(new_session=False)
-    shell.user_ns.update(torch=torch, nn=nn, Scaled=Scaled, model=Scaled().eval(), x=torch.ones(2, 4), scale=torch.ones(3))
+    shell.user_ns.update(torch=torch, nn=nn, Scaled=Scaled, model=Scaled().eval(), x=torch.ones(2, 4),
+                         scale=torch.ones(3))
     return shell
 
 
@@ -56,7 +57,8 @@ def run(ip, cell: str, succeeds: bool = True):
 
 def shown(captured) -> int:
     """How many trees are on the page."""
-    return captured.stdout.count("parameters") + sum("text/html" in output.data for output in captured.outputs)
+    on_page = sum("text/html" in output.data for output in captured.outputs)
+    return captured.stdout.count("parameters") + on_page
 
 
 # ---------------------------------------------------------------------------- reading the line
@@ -78,7 +80,8 @@ def test_a_line_is_cut_outside_brackets_and_quotes(line, words):
 
 
 @pytest.mark.parametrize(("line", "message"), [
-    ("model f(x", "A ) is missing"), ("model x)", "There is a ) too many"), ("model [x)", "There is a ) too many"),
+    ("model f(x", "A ) is missing"), ("model x)", "There is a ) too many"),
+    ("model [x)", "There is a ) too many"),
     ("model 'x", "A string isn't closed")])
 def test_a_line_that_cannot_be_cut_says_why(line, message):
     with pytest.raises(BadExample, match=message.replace(")", r"\)")):
@@ -87,8 +90,8 @@ def test_a_line_that_cannot_be_cut_says_why(line, message):
 
 @pytest.mark.parametrize("line", [
     "model x", "model, x", "model (x + 1) scale=scale", "model x scale=scale*2", "Scaled() torch.randn(5, 4)",
-    "model *(x,)", "model *[x] **{'scale': scale}", "model x[:, :] scale=None", "nn.Sequential(nn.Linear(4, 2)) x",
-    "model x --debug"])
+    "model *(x,)", "model *[x] **{'scale': scale}", "model x[:, :] scale=None",
+    "nn.Sequential(nn.Linear(4, 2)) x", "model x --debug"])
 def test_any_expression_of_the_namespace(ip, line):
     captured, _ = run(ip, f"report = %t2m_analyze {line}")
     assert ip.user_ns["report"].tree.calls == 1

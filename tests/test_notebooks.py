@@ -37,7 +37,8 @@ def test_the_quickstart_shows_a_tree_for_every_model(quickstart):
     executed, stages = quickstart
     trees = [output.data for cell in executed.cells for output in cell.get("outputs", [])
              if "text/html" in output.get("data", {})]
-    for name, data in zip(["ResNet", "BertModel", "LlamaForCausalLM", "TransformerEncoder"], trees, strict=True):
+    for name, data in zip(["ResNet", "BertModel", "LlamaForCausalLM", "TransformerEncoder"], trees,
+                          strict=True):
         assert name in data["text/html"] and name in data["text/plain"]
         assert notebooks.WIDGET in data
     assert stages[-1][1] == stages[-1][2] == sum(cell.cell_type == "code" for cell in executed.cells)
@@ -68,7 +69,8 @@ def test_the_page_in_a_browser(quickstart, tmp_path, page):
 
 
 def test_a_failing_cell_is_named(tmp_path):
-    bad = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x = 1"), nbformat.v4.new_code_cell("x / 0")])
+    bad = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x = 1"),
+                                          nbformat.v4.new_code_cell("x / 0")])
     nbformat.write(bad, tmp_path / "bad.ipynb")
     with pytest.raises(notebooks.NotebookFailed, match="bad.ipynb, code cell 2 raised ZeroDivisionError"):
         notebooks.execute(tmp_path / "bad.ipynb")

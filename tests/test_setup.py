@@ -1,7 +1,8 @@
-"""The files that set the project up: what they promise, tried with a Python that only writes down what it is asked."""
+"""The files that set the project up, tried with a Python that only writes down what it is asked."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SETUP_FILES = ["pyproject.toml", "constraints.txt", "Makefile", *sorted(f".ci/{p.name}" for p in (ROOT / ".ci").iterdir())]
+SETUP_FILES = ["pyproject.toml", "constraints.txt", "Makefile",
+               *sorted(f".ci/{p.name}" for p in (ROOT / ".ci").iterdir())]
 # Stands for .venv/bin/python: notes its arguments, and answers what make asks it.
 FAKE_PYTHON = """#!/bin/sh
 echo "$*" >> "$LOG"
@@ -36,7 +38,8 @@ def project(tmp_path, monkeypatch):
     def make(*arguments: str) -> list[str]:
         """What Python and .ci/system-packages were asked, in order."""
         log.write_text("")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "LAB_ARGS"))}
+        environment = {name: value for name, value in os.environ.items()
+                       if not name.startswith(("MAKE", "LAB_ARGS", "PYTEST_ARGS"))}
         done = subprocess.run(["make", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60,
                               env={**environment, "LOG": str(log)})
         assert done.returncode == 0, done.stdout + done.stderr
@@ -54,7 +57,8 @@ CORE = ["pip --upgrade pip", CONSTRAINED + "torch", CONSTRAINED + "--editable ."
 def test_lab_installs_torch_first_and_only_once(project):
     first = project("lab", "LAB_ARGS=--no-browser --port=1")
     assert first[:4] == [*CORE, CONSTRAINED + "--editable .[lab,examples]"]
-    assert first[4].startswith("-m jupyterlab") and "--no-browser --port=1 notebooks/quickstart.ipynb" in first[4]
+    assert first[4].startswith("-m jupyterlab") and "=/lab/tree/notebooks/quickstart.ipynb " in first[4]
+    assert first[4].endswith("--no-browser --port=1")
     assert ("--allow-root" in first[4]) == (os.getuid() == 0)
     assert len(first) == 5
     assert project("lab", "LAB_ARGS=--no-browser --port=1") == first[4:]
@@ -107,8 +111,8 @@ def test_a_python_that_is_too_old_is_refused(tmp_path):
     old.chmod(0o755)
     for name in ("python3.13", "python3.12", "python3.11", "python"):
         shutil.copy(old, tmp_path / name)
-    done = subprocess.run([ROOT / ".ci" / "make-venv", tmp_path / "venv"], capture_output=True, text=True, timeout=60,
-                          env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, cwd=ROOT)
+    done = subprocess.run([ROOT / ".ci" / "make-venv", tmp_path / "venv"], capture_output=True, text=True,
+                          timeout=60, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, cwd=ROOT)
     assert done.returncode == 2 and "Python 3.11 or newer" in done.stderr
 
 
@@ -127,7 +131,7 @@ def test_scripts_are_executable_and_parse(name):
 def test_every_dependency_has_its_reason():
     text = (ROOT / "pyproject.toml").read_text()
     project = tomllib.loads(text)["project"]
-    requirements = project["dependencies"] + [r for extra in project["optional-dependencies"].values() for r in extra]
+    requirements = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
     for requirement in requirements:
         line = next(line for line in text.splitlines() if f'"{requirement}"' in line)
         assert re.search(r"#\s+\S", line), f"{requirement} has no reason beside it"

@@ -1,5 +1,7 @@
 """Normalisations that MLX's layers don't cover. Channels last where there are channels."""
 
+import math
+
 import mlx.core as mx
 import mlx.nn as nn
 
@@ -37,10 +39,11 @@ class BatchNorm(nn.Module):
     average of all batches seen; without running statistics those of the batch are used always."""
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-                 track_running_stats: bool = True):
+                 bias: bool = True, track_running_stats: bool = True):
         super().__init__()
         if affine:
             self.weight = mx.ones((num_features,))
+        if affine and bias:
             self.bias = mx.zeros((num_features,))
         if track_running_stats:
             self.running_mean = mx.zeros((num_features,))
@@ -76,7 +79,7 @@ class BatchNorm(nn.Module):
 def group_norm(x: mx.array, num_groups: int, weight=None, bias=None, eps: float = 1e-5) -> mx.array:
     """Normalise (N, *spatial, C) over the spatial axes and each of ``num_groups`` runs of channels."""
     batch, *spatial, channels = x.shape
-    groups = x.reshape(batch, -1, num_groups, channels // num_groups).transpose(0, 2, 1, 3)
+    groups = x.reshape(batch, math.prod(spatial), num_groups, channels // num_groups).transpose(0, 2, 1, 3)
     y = mx.fast.layer_norm(groups.flatten(2), None, None, eps).reshape(groups.shape)
     y = y.transpose(0, 2, 1, 3).reshape(x.shape)
     y = y if weight is None else y * weight
@@ -93,31 +96,38 @@ def instance_norm(x: mx.array, weight=None, bias=None, eps: float = 1e-5) -> mx.
 
 
 class InstanceNorm(nn.Module):
-    """Instance normalisation of (N, *spatial, C) with running statistics, which are used in eval mode."""
+    """Instance normalisation of (N, *spatial, C). Running statistics, where tracked, are used in eval mode."""
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False):
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
+                 bias: bool = True, track_running_stats: bool = False):
         super().__init__()
         if affine:
             self.weight = mx.ones((num_features,))
+        if affine and bias:
             self.bias = mx.zeros((num_features,))
-        self.running_mean = mx.zeros((num_features,))
-        self.running_var = mx.ones((num_features,))
+        if track_running_stats:
+            self.running_mean = mx.zeros((num_features,))
+            self.running_var = mx.ones((num_features,))
         self.eps, self.momentum = eps, momentum
-        self.freeze(keys=["running_mean", "running_var"], recurse=False)
+        self._freeze_statistics()
+
+    def _freeze_statistics(self):
+        self.freeze(keys=[key for key in ("running_mean", "running_var") if key in self], recurse=False)
 
     def unfreeze(self, *args, **kwargs):
         super().unfreeze(*args, **kwargs)
-        self.freeze(keys=["running_mean", "running_var"], recurse=False)
+        self._freeze_statistics()
 
     def __call__(self, x: mx.array) -> mx.array:
         weight, bias = self.get("weight"), self.get("bias")
-        if not self.training:
+        if "running_mean" in self and not self.training:
             return batch_norm(x, self.running_mean, self.running_var, weight, bias, self.eps)
-        axes = tuple(range(1, x.ndim - 1))
-        wide = mx.stop_gradient(x.astype(mx.float32))
-        mean, variance = wide.mean(axes).mean(0), wide.var(axes, ddof=1).mean(0)
-        self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * mean
-        self.running_var = (1 - self.momentum) * self.running_var + self.momentum * variance
+        if "running_mean" in self:
+            axes = tuple(range(1, x.ndim - 1))
+            wide = x.astype(mx.float32)
+            mean, variance = wide.mean(axes).mean(0), wide.var(axes, ddof=1).mean(0)
+            self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * mean
+            self.running_var = (1 - self.momentum) * self.running_var + self.momentum * variance
         return instance_norm(x, weight, bias, self.eps)
 
 

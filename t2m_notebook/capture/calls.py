@@ -17,7 +17,7 @@ def to_arrays(value: Any, lookup: Callable[[int], Any]) -> Any:
         return lookup(value.index)
     if isinstance(value, tuple):
         parts = [to_arrays(item, lookup) for item in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+        return type(value)._make(parts) if hasattr(value, "_fields") else tuple(parts)
     if isinstance(value, list):
         return [to_arrays(item, lookup) for item in value]
     if isinstance(value, Mapping):

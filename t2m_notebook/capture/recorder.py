@@ -180,7 +180,7 @@ class Recorder(TorchFunctionMode):
             return tuple(value)
         if is_container(value):
             if hasattr(value, "_fields"):
-                return type(value)(*[self._encode(item) for item in value])
+                return type(value)._make([self._encode(item) for item in value])
             if isinstance(value, (list, tuple)):
                 return [self._encode(item) for item in value]
             return {name: self._encode(item) for name, item in items_of(value)}

@@ -179,6 +179,11 @@ def _locate(code: CodeType, instruction: int) -> SourceLocation | None:
     return SourceLocation(code.co_filename, line, end_line or line, column or 0, end_column or 0, code.co_qualname)
 
 
+def locate(frame: Frame) -> SourceLocation | None:
+    """The source span of a frame's current expression."""
+    return _locate(frame.code, frame.instruction)
+
+
 def location(frames: tuple[Frame, ...]) -> SourceLocation | None:
     """The source span of the innermost frame's current expression."""
     return _locate(frames[0].code, frames[0].instruction) if frames else None

@@ -23,7 +23,7 @@ from ..rules import Array, Expr, Order, OutputFacts, bind, emit_layer_call, emit
 from ..rules.substitute import mentions, substitute
 from .layout import LayoutPlan, Step, is_linear
 from .loops import collapse
-from .names import assigned_names, attribute_name, variable_name
+from .names import assigned_names, attribute_name, names_through_returns, variable_name
 from .structure import Structure, effective_parent, is_chain, relative
 from .views import Views
 
@@ -74,6 +74,7 @@ class BodyWriter:
     def __init__(self, recording: Recording, plan: LayoutPlan, structure: Structure):
         self.recording, self.plan, self.structure = recording, plan, structure
         self.bodies: dict[int, Body] = {}
+        self.leaf_nodes: dict[int, tuple[ast.expr, list[int]]] = {}  # leaf call -> its expression, its results
         self.of_module: dict[int, list[Body]] = {}  # the distinct bodies of each module
         self.views = Views(recording, plan)
         self.owners = _producers(recording)
@@ -198,6 +199,7 @@ class _Writing:
             else:
                 self._child(event)
         returned = self._return()
+        self.body.arguments = {variable_name(name): _structure_node(value) for name, value in self.signature}
         if self.body.problem:
             message = f"{type(self.call.module).__name__}: {self.body.problem}"
             self.body.statements = ast.parse(f"raise NotImplementedError({message!r})").body
@@ -222,6 +224,8 @@ class _Writing:
         step of a Sequential always has a name, so that the steps stay a list."""
         place = self.places.get(event.index)
         names = assigned_names(place)
+        if not names and place is location(event.frames):
+            names = names_through_returns(event.frames)
         parent = event.parent if isinstance(event, ModuleCall) else event.owner
         if parent is not None and parent is not self.call and is_chain(parent.module):
             names = names if len(names) == 1 else ("x",)
@@ -330,6 +334,8 @@ class _Writing:
                     value = emit_layer_call(step.layer, target, args, kwargs, inline=False).value
         except Refused as refusal:
             return self._fail(f"{type(event.module).__name__}: {refusal} ({_where(event)})")
+        if not isinstance(value, (tuple, list)):
+            self.writer.leaf_nodes[event.index] = (to_node(value), refs(event.outputs))
         self._assign(event.outputs, value, names, hint, place, f"t{event.index}")
 
     def _as_function(self, event: ModuleCall, step: Step, args) -> Any:
@@ -411,9 +417,6 @@ class _Writing:
         self.body.statements = collapse(resolver.write(raws, returned))
         self.body.parameters = resolver.parameters()
         self.body.extra = list(resolver.extra.items())
-        bound = dict(self.signature)
-        self.body.arguments = {name: _structure_node(bound[original])
-                               for original in bound for name in [variable_name(original)]}
 
 
 class _Resolver:

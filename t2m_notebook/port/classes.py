@@ -87,7 +87,7 @@ class ClassWriter:
         return self.groups
 
     def _heights(self) -> None:
-        for path, instance in sorted(self.instances.items(), key=lambda item: -len(item[0].split("."))):
+        for path, instance in sorted(self.instances.items(), key=lambda item: -len(item[0].split(".")) if item[0] else 0):
             prefix = path + "." if path else ""
             below = [other.height for other_path, other in self.instances.items()
                      if other_path != path and other_path.startswith(prefix)]

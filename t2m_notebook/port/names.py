@@ -8,6 +8,7 @@ import keyword
 import re
 from functools import cache
 
+from ..capture.recording import Frame, locate
 from ..types import SourceLocation
 
 #: Names that an mlx.nn.Module (a dict) answers to itself: an attribute of that name would be
@@ -64,7 +65,8 @@ def _from_linecache(file: str) -> tuple[ast.stmt, ...]:
 
 
 def _simple(tree: ast.AST) -> tuple[ast.stmt, ...]:
-    return tuple(node for node in ast.walk(tree) if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)))
+    return tuple(node for node in ast.walk(tree)
+                 if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return)))
 
 
 @cache
@@ -84,6 +86,8 @@ def assigned_names(place: SourceLocation | None) -> tuple[str, ...]:
         return ()
     for statement in _by_line(place.file).get(place.line, ()):
         value = statement.value
+        if isinstance(statement, ast.Return):
+            continue
         if value is None or (value.lineno, value.col_offset, value.end_lineno, value.end_col_offset) != (
                 place.line, place.column, place.end_line, place.end_column):
             if not (isinstance(statement, ast.AugAssign) and (statement.lineno, statement.col_offset) == (
@@ -97,4 +101,24 @@ def assigned_names(place: SourceLocation | None) -> tuple[str, ...]:
             return tuple(element.id for element in target.elts)  # type: ignore[attr-defined]
         if isinstance(target, ast.Attribute):
             return (target.attr,)
+    return ()
+
+
+@cache
+def _is_returned(place: SourceLocation | None) -> bool:
+    """True when the expression at ``place`` is all that a ``return`` gives back."""
+    if place is None:
+        return False
+    return any(isinstance(s, ast.Return) and s.value is not None and (
+        s.value.lineno, s.value.col_offset, s.value.end_lineno, s.value.end_col_offset) == (
+        place.line, place.column, place.end_line, place.end_column) for s in _by_line(place.file).get(place.line, ()))
+
+
+def names_through_returns(frames: tuple[Frame, ...]) -> tuple[str, ...]:
+    """The names of a value that a helper function just hands back: the caller's."""
+    for frame in frames:
+        place = locate(frame)
+        names = assigned_names(place)
+        if names or not _is_returned(place):
+            return names
     return ()

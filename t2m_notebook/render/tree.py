@@ -251,7 +251,7 @@ def _html_missing(item: MissingOperation) -> str:
     reason = f": {visible(item.reason)}" if item.reason else ""
     return (f'<div class="t2m-note"><b class="t2m-{item.status}">{item.status.glyph}</b> '
             f'<b class="t2m-what">{escape(visible(item.name))}</b> '
-            f'{escape(plural(item.calls, "call") + reason)} <span>{escape(_places(item))}</span></div>')
+            f'{escape(plural(item.calls, "call") + reason)} · {escape(_places(item))}</div>')
 
 
 def _html_rows(rows: list[Row], from_structure: bool) -> typing.Iterator[str]:

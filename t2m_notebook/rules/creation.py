@@ -227,12 +227,6 @@ def _mlx_array_dtype(data: Any) -> str:
     return found.pop() if len(found) == 1 else "unknown"
 
 
-@op("torch.complex", layout=POINTWISE)
-def complex_(real, imag):
-    """`real + 1j * imag`."""
-    return real + 1j * imag
-
-
 @op("torch.meshgrid", layout=STANDARD)
 def meshgrid(*tensors, indexing="ij"):
     """`mx.meshgrid`, with torch's default `indexing="ij"`."""

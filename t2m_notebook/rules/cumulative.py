@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from .expression import blocks, mlx_dtype, mx
 from .layouts import AXIS
-from .promotion import cast, in_float
+from .promotion import HALF, cast, in_float
 from .registry import op
-
-HALF = ("float16", "bfloat16")
 
 
 def _running(function, x, dim, call):

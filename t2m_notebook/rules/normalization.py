@@ -30,10 +30,11 @@ def _statistics(m):
 def batch_norm_layer(m):
     """`nn.BatchNorm`; a block for 5-d inputs and for momentum=None. MLX does not count batches."""
     tracks = m.running_mean is not None
-    plain = not isinstance(m, torch_nn.BatchNorm3d) and (m.momentum is not None or not tracks)
-    momentum = m.momentum if m.momentum is not None or tracks else 0.1
+    affine, momentum = m.weight is not None, m.momentum if m.momentum is not None or tracks else 0.1
+    bias = m.bias is not None or not affine
+    plain = not isinstance(m, torch_nn.BatchNorm3d) and momentum is not None and bias
     cls = nn.BatchNorm if plain else blocks.BatchNorm
-    return cls(m.num_features, **_tidy(m.eps, momentum=momentum, affine=m.weight is not None,
+    return cls(m.num_features, **_tidy(m.eps, momentum=momentum, affine=affine, bias=bias,
                                        track_running_stats=tracks))
 
 
@@ -84,12 +85,14 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enable
 def _instance_norm(spatial: int):
     def instance_norm_layer(m):
         affine = m.weight is not None
+        keywords = _tidy(m.eps) | ({"affine": True} if affine else {})
         if m.track_running_stats:
             momentum = 0.0 if m.momentum is None else m.momentum
-            built = blocks.InstanceNorm(m.num_features, **_tidy(m.eps, momentum=momentum),
-                                        **({"affine": True} if affine else {}))
-        else:
-            built = nn.InstanceNorm(m.num_features, **_tidy(m.eps), **({"affine": True} if affine else {}))
+            keywords |= _tidy(_EPS, momentum=momentum) | {"track_running_stats": True}
+        if affine and m.bias is None:
+            keywords["bias"] = False
+        cls = blocks.InstanceNorm if {"track_running_stats", "bias"} & keywords.keys() else nn.InstanceNorm
+        built = cls(m.num_features, **keywords)
         return Layer(built, call=lambda self, input: batched(input, spatial, self))
     instance_norm_layer.__doc__ = "`nn.InstanceNorm`; a block where running statistics are kept."
     return instance_norm_layer
@@ -105,7 +108,8 @@ def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=
     if not use_input_stats:
         return blocks.batch_norm(input, running_mean, running_var, **_affine(weight, bias, eps))
     if running_mean is not None:
-        caveat("the running statistics that F.instance_norm updates stay as they are")
+        refuse("running_mean", running_mean, "F.instance_norm writes to it; use nn.InstanceNorm1d/2d/3d with "
+                                             "track_running_stats=True, or pass None")
     return blocks.instance_norm(input, **_affine(weight, bias, eps))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .array import Array
 from .expression import blocks, mlx_dtype, mx
 from .layouts import POINTWISE
-from .promotion import is_number, promoted, result, to_dtype, torch_common
+from .promotion import as_floating, is_number, promoted, result, to_dtype, torch_common
 from .registry import op, refuse
 
 
@@ -68,14 +68,13 @@ def frac(x):
 @op("torch.exp2", "torch.special.exp2", layout=POINTWISE)
 def exp2(x, *, call):
     """`2 ** x`."""
-    x = x if x.is_floating or x.is_complex else x.astype(mlx_dtype("float32"))
-    return mx.power(2.0, x)
+    return mx.power(2.0, as_floating(x))
 
 
 @op("torch.erfc", "torch.special.erfc", layout=POINTWISE)
 def erfc(x):
     """`1 - erf(x)`, exact also where erf is close to 1."""
-    return blocks.erfc(x)
+    return blocks.erfc(as_floating(x))
 
 
 @op("torch.clamp", "torch.clip", layout=POINTWISE)

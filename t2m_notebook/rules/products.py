@@ -168,13 +168,17 @@ def tensordot(a, b, dims=2, *, call):
     axes = dims if isinstance(dims, int) else [list(d) if isinstance(d, (tuple, list)) else [d] for d in dims]
     pairs = zip(*axes, strict=True) if dims != axes else zip(range(a.ndim - dims, a.ndim), range(dims), strict=True)
     uneven = [(i, j) for i, j in pairs if int(a.shape[i]) != int(b.shape[j])]
-    if uneven:  # a one is broadcast over the other's size: sum that first
-        refuse("dims", dims, "sum the dimension that meets one of size 1 before torch.tensordot")
+    left = tuple(i for i, j in uneven if int(b.shape[j]) == 1)  # torch broadcasts a one: sum what it meets
+    right = tuple(j for i, j in uneven if int(a.shape[i]) == 1)
     if not _floating(a, b):
         caveat("computed in float32: exact below 2**24")
-        value = mx.tensordot(a.astype(mx.float32), b.astype(mx.float32), axes=axes)
+        value = mx.tensordot(_summed(a.astype(mx.float32), left), _summed(b.astype(mx.float32), right), axes=axes)
         return value.astype(mlx_dtype(call.dtype))
-    return mx.tensordot(a, b, axes=axes) if axes != 2 else mx.tensordot(a, b)
+    return mx.tensordot(_summed(a, left), _summed(b, right), axes=axes)
+
+
+def _summed(x: Expr, axes: tuple[int, ...]) -> Expr:
+    return x.sum(axes, keepdims=True) if axes else x
 
 
 @op("torch.chain_matmul", "torch.linalg.multi_dot")

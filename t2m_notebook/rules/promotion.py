@@ -15,7 +15,8 @@ from .array import Array
 from .expression import MLX_DTYPES, Expr, dtype_text, mlx_dtype
 from .layouts import Call
 
-_HALF = ("float16", "bfloat16", "complex32")
+#: Accumulated in float32 and rounded once at the end.
+HALF = ("float16", "bfloat16")
 
 
 def torch_dtype(dtype: str) -> torch.dtype:
@@ -97,15 +98,22 @@ def promoted(*operands: Any, want: str | None = None) -> list[Any]:
 
 def in_float(x: Array) -> Any:
     """``x`` in the dtype in which torch accumulates: float32 for half precision."""
-    return x.astype(mlx_dtype("float32")) if x.dtype in _HALF else x
+    return x.astype(mlx_dtype("float32")) if x.dtype in HALF else x
 
 
-def accumulated(x: Array, compute, want: str | None = None) -> Any:
-    """``compute(x)`` with half precision accumulated in float32 and rounded once at the end."""
-    want = want or x.dtype
-    if x.dtype not in _HALF:
-        return compute(x)
-    return cast(compute(in_float(x)), "float32", want)
+def as_floating(x: Array) -> Any:
+    """Integers and masks as float32, as a function of real numbers takes them."""
+    return x if x.is_floating or x.is_complex else x.astype(mlx_dtype("float32"))
+
+
+def wide(x: Array) -> Any:
+    """Float32 for everything but complex numbers."""
+    return in_float(x) if x.is_floating or x.is_complex else x.astype(mlx_dtype("float32"))
+
+
+def wide_dtype(x: Array) -> str:
+    """The dtype of :func:`wide`."""
+    return "complex64" if x.is_complex else "float32"
 
 
 def result(value: Any, have: str, call: Call) -> Expr:

@@ -8,10 +8,8 @@ from typing import Any
 from .array import Array, Order
 from .expression import Expr, blocks, mlx_dtype, mx
 from .layouts import POINTWISE, REDUCE, STANDARD, Call, Layout, Plan
-from .promotion import cast, in_float, promoted, result, torch_common
+from .promotion import HALF, cast, in_float, promoted, result, torch_common
 from .registry import op, refuse
-
-HALF = ("float16", "bfloat16")
 
 
 def over(x: Array, dim: Any, keepdim: Any = False) -> dict[str, Any]:

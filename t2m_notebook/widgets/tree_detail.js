@@ -31,7 +31,7 @@ function drawDetail(tree, line, facts, missing, goTo) {
   const path = tree.path(node), status = tree.status(node), parts = [];
   const title = make("div", "t2m-title");
   title.append(make("b", "", path || tree.text("name", node)));
-  if (line < 0) title.append(make("span", "t2m-dim", ` and ${tree.members(node).length - 1} equal to it`));
+  if (line < 0) title.append(make("span", "t2m-dim", ` and ${tree.members(node).length - 1} equal to it ·`));
   const where = facts ? facts.where : "asking the kernel for the details …";
   title.append(" ", make("span", "t2m-dim", [tree.text("class_name", node), where].filter(Boolean).join(" · ")));
   title.lastChild.title = [facts?.module, facts?.file].filter(Boolean).join("\n");
@@ -98,7 +98,7 @@ function parameters(tree, list, goTo) {
 function obstacle(tree, item, goTo) {
   const box = make("div", "t2m-obstacle"), line = make("div");
   line.append(glyph(tree, item.status), make("b", "t2m-mono", item.name), make("span", "t2m-dim", ` ${item.calls}`));
-  if (item.reason) line.append(make("span", "", ` ${item.reason}`));
+  if (item.reason) line.append(make("span", "t2m-dim", ": "), make("span", "", item.reason));
   const places = make("div", "t2m-mono t2m-dim", "in ");
   item.paths.forEach((path, k) => {
     places.append(k ? ", " : "", link(path || "the root", () => goTo(tree.find(path))));

@@ -168,6 +168,7 @@ def set_theme(page, theme: str) -> None:
     page.evaluate(change, THEMES[theme])
     page.wait_for_function("light => document.body.dataset.jpThemeLight === light",
                            arg="true" if theme == "light" else "false")
+    page.wait_for_function("!document.querySelector('#jupyterlab-splash')")
 
 
 def screenshot(target, name: str) -> Path:

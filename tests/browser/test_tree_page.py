@@ -185,7 +185,7 @@ def test_shared_modules_and_tied_weights_say_so(page) -> None:
 
 def test_the_root_lists_what_stands_in_the_way(page) -> None:
     tree = Tree(page, reports.bert())
-    assert "torch.fft.rfft 2 calls no rule" in tree.detail.inner_text()
+    assert "torch.fft.rfft 2 calls: no rule" in tree.detail.inner_text()
     tree.detail.get_by_text("mixer", exact=True).first.click()
     assert tree.state("selected") == "mixer"
 

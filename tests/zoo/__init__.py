@@ -21,9 +21,11 @@ PLACES = {
         vit beit dinov2 swin convnextv2 hf_resnet mobilenet_v2 regnet siglip sam_vision
         clip segformer depth_anything""",
     "torch_models": """
-        cnn unet vae lstm_gru torch_txenc torch_tx nanogpt
-        moe kv_cache dataclass_output shared_modules tied_autoencoder in_place complex_filter conv1d_audio
-        conv3d_video bilinear packed_sequence spatial_transformer einsum_attention""",
+        cnn unet vae spatial_transformer conv3d_video
+        dataclass_output shared_modules tied_autoencoder in_place complex_filter bilinear""",
+    "sequence_models": """
+        lstm_gru torch_txenc torch_tx nanogpt
+        moe kv_cache conv1d_audio packed_sequence einsum_attention""",
     "vision_models": """
         tv_resnet18 tv_densenet121 tv_efficientnet_b0 tv_swin_t tv_vit_b_16 tv_mobilenet_v3_small tv_googlenet
         tv_shufflenet_v2_x0_5 tv_lraspp

@@ -41,3 +41,13 @@ def token_ids(size: Size, length: int, vocabulary: int = 99) -> Tensor:
 def images(pixels: int = 64, other: int | None = None, channels: int = 3):
     """An example of one batch of square images, passed positionally."""
     return lambda size: ((torch.randn(size.batch, channels, *[size.pick(pixels, other)] * 2),), {})
+
+
+def normal(*shape: int | tuple[int, int]):
+    """One positional tensor; a pair in ``shape`` is the extent in the first and the second example."""
+
+    def example(size: Size):
+        extents = [size.pick(*extent) if isinstance(extent, tuple) else extent for extent in shape]
+        return (torch.randn(size.batch, *extents),), {}
+
+    return example

@@ -18,9 +18,10 @@ declare_missing_operators()
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
-ENCODER = dict(vocab_size=99, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=37,
-               max_position_embeddings=64)
-DECODER = dict(ENCODER, num_key_value_heads=2, use_cache=False, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+ENCODER = dict(vocab_size=99, hidden_size=32, num_hidden_layers=3, num_attention_heads=4,
+               intermediate_size=37, max_position_embeddings=64)
+DECODER = dict(ENCODER, num_key_value_heads=2, use_cache=False, pad_token_id=0, bos_token_id=1,
+               eos_token_id=2)
 VISION = dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=37, image_size=32,
               patch_size=8)
 STAGES = dict(hidden_sizes=[8, 16, 24, 32])
@@ -64,7 +65,8 @@ def _spectrogram_and_target(size: Size):  # whisper takes spectrograms of one le
 
 
 def _text_and_pixels(size: Size):
-    return (), {"input_ids": token_ids(size, size.pick(12, 9)), "pixel_values": torch.randn(size.batch, 3, 32, 32)}
+    return (), {"input_ids": token_ids(size, size.pick(12, 9)),
+                "pixel_values": torch.randn(size.batch, 3, 32, 32)}
 
 
 def _clip():
@@ -81,8 +83,8 @@ def _siglip():
 
 def _sam_vision():
     return transformers.SamVisionModel(transformers.SamVisionConfig(
-        hidden_size=32, output_channels=16, num_hidden_layers=2, num_attention_heads=4, image_size=64, patch_size=8,
-        window_size=4, global_attn_indexes=[1], mlp_dim=37, num_pos_feats=8))
+        hidden_size=32, output_channels=16, num_hidden_layers=2, num_attention_heads=4, image_size=64,
+        patch_size=8, window_size=4, global_attn_indexes=[1], mlp_dim=37, num_pos_feats=8))
 
 
 def _depth_anything():
@@ -116,16 +118,16 @@ MODELS = {
                           n_positions=64, use_cache=False), _text),
     "gpt_neox": Recipe(_model("GPTNeoXForCausalLM", "gpt_neox", use_cache=False, **ENCODER), _text),
     "opt": Recipe(_model("OPTForCausalLM", "opt", vocab_size=99, hidden_size=32, num_hidden_layers=3,
-                         num_attention_heads=4, ffn_dim=37, max_position_embeddings=64, word_embed_proj_dim=32,
-                         use_cache=False), _padded_text),
+                         num_attention_heads=4, ffn_dim=37, max_position_embeddings=64,
+                         word_embed_proj_dim=32, use_cache=False), _padded_text),
     "llama": Recipe(_model("LlamaForCausalLM", "llama", **DECODER), _text),
     "mistral": Recipe(_model("MistralForCausalLM", "mistral", sliding_window=8, **DECODER), _text),
-    "mixtral": Recipe(_model("MixtralForCausalLM", "mixtral", num_local_experts=4, experts_implementation="eager",
-                             **dict(DECODER, intermediate_size=48)), _text),
+    "mixtral": Recipe(_model("MixtralForCausalLM", "mixtral", num_local_experts=4,
+                             experts_implementation="eager", **dict(DECODER, intermediate_size=48)), _text),
     "qwen2": Recipe(_model("Qwen2ForCausalLM", "qwen2", **DECODER), _text),
     "qwen3": Recipe(_model("Qwen3ForCausalLM", "qwen3", head_dim=8, **DECODER), _text),
-    "gemma2": Recipe(_model("Gemma2ForCausalLM", "gemma2", head_dim=8, sliding_window=8, query_pre_attn_scalar=8,
-                            **DECODER), _text),
+    "gemma2": Recipe(_model("Gemma2ForCausalLM", "gemma2", head_dim=8, sliding_window=8,
+                            query_pre_attn_scalar=8, **DECODER), _text),
     "phi3": Recipe(_model("Phi3ForCausalLM", "phi3", **DECODER), _text),
     "falcon": Recipe(_model("FalconForCausalLM", "falcon", vocab_size=99, hidden_size=32, num_hidden_layers=3,
                             num_attention_heads=4, use_cache=False, bos_token_id=1, eos_token_id=2), _text),
@@ -149,19 +151,21 @@ MODELS = {
     "vits": Recipe(_model("VitsModel", "vits", vocab_size=38, hidden_size=32, num_hidden_layers=2,
                           num_attention_heads=2, ffn_dim=37, flow_size=16, spectrogram_bins=9,
                           upsample_initial_channel=32, upsample_rates=[4, 4], upsample_kernel_sizes=[8, 8],
-                          duration_predictor_num_flows=2, duration_predictor_filter_channels=16, noise_scale=0.0,
-                          noise_scale_duration=0.0, prior_encoder_num_flows=2,
+                          duration_predictor_num_flows=2, duration_predictor_filter_channels=16,
+                          noise_scale=0.0, noise_scale_duration=0.0, prior_encoder_num_flows=2,
                           posterior_encoder_num_wavenet_layers=2, prior_encoder_num_wavenet_layers=2),
                    lambda size: ((), {"input_ids": token_ids(size, size.pick(12, 9), vocabulary=38)})),
-    "encodec": Recipe(_encodec_encoder, lambda size: ((torch.randn(size.batch, 1, size.pick(320, 480)),), {})),
+    "encodec": Recipe(_encodec_encoder, lambda size: ((torch.randn(size.batch, 1, size.pick(320, 480)),),
+                                                      {})),
     # images
     "vit": Recipe(_model("ViTModel", "vit", **VISION), _pixels()),
     "beit": Recipe(_model("BeitModel", "beit", use_relative_position_bias=True, **VISION), _pixels()),
-    "dinov2": Recipe(_model("Dinov2Model", "dinov2", hidden_size=32, num_hidden_layers=3, num_attention_heads=4,
-                            image_size=32, patch_size=8), _pixels(32, 48)),
+    "dinov2": Recipe(_model("Dinov2Model", "dinov2", hidden_size=32, num_hidden_layers=3,
+                            num_attention_heads=4, image_size=32, patch_size=8), _pixels(32, 48)),
     "swin": Recipe(_model("SwinModel", "swin", image_size=32, patch_size=2, embed_dim=16, depths=[2, 2],
                           num_heads=[2, 4], window_size=4), _pixels()),
-    "convnextv2": Recipe(_model("ConvNextV2Model", "convnextv2", depths=[1, 1, 2, 1], **STAGES), _pixels(64, 96)),
+    "convnextv2": Recipe(_model("ConvNextV2Model", "convnextv2", depths=[1, 1, 2, 1], **STAGES),
+                         _pixels(64, 96)),
     "hf_resnet": Recipe(_model("ResNetModel", "resnet", embedding_size=8, depths=[2, 2, 1, 1],
                                layer_type="basic", **STAGES), _pixels(64, 96)),
     "mobilenet_v2": Recipe(_model("MobileNetV2Model", "mobilenet_v2", image_size=64, depth_multiplier=0.25),

@@ -1,0 +1,141 @@
+"""What the comparisons said, node by node, and the tree in its measured colours."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import Any
+
+from ..types import ModuleNode, OperationNode, ParityData, ParityResult, Status, to_json, worst
+
+_SHOWN = 30
+
+
+class ParityReport:
+    """Results of one parity run. ``results`` has the worst first."""
+
+    def __init__(self, data: ParityData):
+        self.data = data
+
+    @property
+    def ok(self) -> bool:
+        """True when every comparison that was asked for ran and agreed."""
+        return self.data.ok
+
+    @property
+    def worst(self) -> float | None:
+        """The largest max|Δ| of all comparisons; None when nothing could be compared."""
+        return self.data.worst
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of modules of each status."""
+        return self.data.counts
+
+    @property
+    def results(self) -> tuple[ParityResult, ...]:
+        """Every comparison, the worst first."""
+        return self.data.results
+
+    @property
+    def tree(self) -> ModuleNode:
+        """The module tree with measured statuses."""
+        return self.data.root
+
+    @property
+    def first_divergence(self) -> str:
+        """The first module, in the order of the forward, that differs; empty when none does."""
+        return self.data.first_divergence
+
+    @property
+    def diagnosis(self) -> str:
+        """What probably is the matter; empty when nothing is, or nothing is known."""
+        return self.data.diagnosis
+
+    def to_json(self, indent: int | None = None) -> str:
+        """The report as JSON; ``types.from_json(ParityData, text)`` reads it back."""
+        return to_json(self.data, indent)
+
+    def __repr__(self) -> str:
+        proven, total = self.counts.get("PROVEN", 0), sum(self.counts.values()) - self.counts.get("UNSEEN", 0)
+        shown = "" if self.worst is None else f", worst max|Δ| {self.worst:.1e}"
+        return f"ParityReport({'ok' if self.ok else 'not ok'}: {proven} of {total} proven{shown})"
+
+    def __str__(self) -> str:
+        lines = [repr(self)]
+        for result in self.results[:_SHOWN]:
+            number = "" if result.max_difference is None else f"{result.max_difference:.1e} of {result.reference_max:.1e}"
+            lines.append(f"  {result.status.glyph} {result.path or '(model)':40s} {result.class_name:24s} "
+                         f"{result.check:20s} {number:22s} {result.message}")
+        if len(self.results) > _SHOWN:
+            lines.append(f"  … {len(self.results) - _SHOWN} more")
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.data.notes)])
+
+
+def measured_tree(root: ModuleNode, results: list[ParityResult]) -> ModuleNode:
+    """``root`` with the verdicts put in. A node without one of its own (a Sequential) is as
+    good as its children; one that was never compared keeps what the rules said."""
+    by_path: dict[str, list[ParityResult]] = {}
+    for result in results:
+        by_path.setdefault(result.path, []).append(result)
+    order: list[ModuleNode] = list(root.walk())
+    made: dict[int, ModuleNode] = {}
+    for node in reversed(order):
+        children = tuple(made[id(child)] for child in node.children)
+        status, reason, number = _verdict(node, children, by_path.get(node.shared_with or node.path, []))
+        statuses = {child.path: child for child in children}
+        operations = tuple(_operation(op, status, statuses) for op in node.operations)
+        made[id(node)] = dataclasses.replace(node, status=status, reason=reason, max_difference=number,
+                                             children=children, operations=operations)
+    return made[id(root)]
+
+
+def _operation(operation: OperationNode, owner: Status, children: dict[str, ModuleNode]) -> OperationNode:
+    child = children.get(operation.child or "")
+    if child is not None and child.status is not operation.status:
+        return dataclasses.replace(operation, status=child.status, reason=child.reason)
+    return operation
+
+
+def _verdict(node: ModuleNode, children: tuple[ModuleNode, ...],
+             results: list[ParityResult]) -> tuple[Status, str, float | None]:
+    if node.status is Status.UNSEEN:
+        return node.status, node.reason, None
+    if not results:
+        seen = [child for child in children if child.status is not Status.UNSEEN]
+        if seen and not node.operations or (seen and all(op.child for op in node.operations)):
+            numbers = [c.max_difference for c in seen if c.max_difference is not None]
+            status = worst(child.status for child in seen)
+            return status, "as its parts" if status is not Status.PROVEN else "every part was measured equal", \
+                max(numbers, default=None)
+        return node.status, node.reason, None
+    numbers = [r.max_difference for r in results if r.max_difference is not None]
+    bad = next((r for r in results if r.status is not Status.PROVEN), None)
+    if bad is not None:
+        return bad.status, bad.message, max(numbers, default=None)
+    if node.status in (Status.MISSING, Status.REFUSED):
+        return node.status, node.reason, max(numbers, default=None)
+    caveat = f"; {node.reason}" if node.status is Status.PARTIAL else ""
+    number = max(numbers, default=0.0)
+    return Status.PROVEN, f"max|Δ| {number:.1e}, measured on torch's own inputs{caveat}", number
+
+
+def assemble(root: ModuleNode, results: list[ParityResult], order: dict[str, int], **rest: Any) -> ParityReport:
+    """A report from its results; ``order`` is each path's position in the forward."""
+    tree = measured_tree(root, results)
+    counts = Counter(node.status.value for node in tree.walk())
+    numbers = [r.max_difference for r in results if r.max_difference is not None]
+    bad = [r for r in results if r.status is not Status.PROVEN]
+    deepest = sorted(bad, key=lambda r: (-len(r.path.split(".")) if r.path else 0, order.get(r.path, 0)))
+    first = ""
+    if deepest:
+        inner = [r for r in bad if not any(o is not r and (o.path.startswith(r.path + ".") or not r.path and o.path)
+                                           for o in bad)]
+        found = min(inner or deepest, key=lambda r: order.get(r.path, 0))
+        first = f"{found.path or 'the model'} ({found.class_name}): {found.message}"
+    ranked = sorted(results, key=lambda r: (r.status is Status.PROVEN,
+                                            -(r.max_difference / r.allowed if r.max_difference and r.allowed else 0.0)))
+    return ParityReport(ParityData(
+        root=tree, counts={status.value: counts[status.value] for status in Status},
+        ok=bool(results) and not bad, worst=max(numbers, default=None), results=tuple(ranked), first_divergence=first,
+        **rest))
