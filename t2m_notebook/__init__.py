@@ -6,17 +6,36 @@
     port.save("out/")                    # needs neither torch nor this package
 """
 
+import importlib
+import sys
+import types
 from typing import Any
 
 __version__ = "0.1.0"
-_PUBLIC = {"analyze": "session", "Analysis": "session", "port": "session", "Port": "session"}
+#: Public name -> the module that defines it. Loaded when first asked for: torch takes a
+#: second to import, ``import t2m_notebook`` must not.
+_PUBLIC = {"analyze": "session", "Analysis": "session", "Port": "session"}
 __all__ = ["analyze", "port", "load_ipython_extension", "__version__"]
 
 
+class _Package(types.ModuleType):
+    """``t2m_notebook.port`` is both a verb and a room. The name gives the verb; importing
+    from the room works as always."""
+
+    @property
+    def port(self) -> Any:
+        return importlib.import_module(f"{__name__}.session").port
+
+    @port.setter
+    def port(self, room: Any) -> None:
+        """The import system binds the room here; the verb stays."""
+
+
+sys.modules[__name__].__class__ = _Package
+
+
 def __getattr__(name: str) -> Any:
-    # torch takes a second to import; `import t2m_notebook` must not.
     if name in _PUBLIC:
-        import importlib
         return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

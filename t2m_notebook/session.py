@@ -1,128 +1,187 @@
-"""The engine's front desk: analyze a model, port it, hold what is known of it."""
+"""The engine's front desk: one port in progress, and the verbs that start one."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
-import platform
+import functools
+import importlib.util
+import tempfile
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .analysis import Analysis, Progress, analyze, input_summary, versions
 from .capture import Recording, argument_names, check_model, normalise, record
-from .capture.recorder import deep_tensors
-from .capture.recording import DTYPE_NAMES
 from .coverage import coverage_of
-from .errors import ForwardFailed
-from .types import AnalysisReport, MissingOperation, ModuleNode, shape_text, to_json
+from .types import AnalysisReport
 
-Progress = Callable[[str, int, int], None]
+if TYPE_CHECKING:
+    from .parity.process import Worker
+    from .parity.report import ParityReport
+    from .port import LayoutPlan
 
-
-def versions() -> dict[str, str]:
-    """Versions that a result depends on."""
-    found = {"python": platform.python_version()}
-    for name in ("t2m_notebook", "torch", "mlx", "numpy"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+__all__ = ["Analysis", "Cell", "Port", "analyze", "port", "versions"]
 
 
-class Analysis:
-    """What :func:`analyze` found. Shows itself as a tree in a terminal and a notebook."""
+def port(model: torch.nn.Module, args: Any = (), kwargs: Mapping[str, Any] | None = None, *, name: str | None = None,
+         progress: Progress | None = None) -> Port:
+    """Port ``model`` to MLX, guided by one run on an example. See :class:`Port`.
 
-    def __init__(self, report: AnalysisReport, recording: Recording | None = None):
-        self.report = report
-        self.recording = recording
-
-    @property
-    def tree(self) -> ModuleNode:
-        """The root of the analysed module tree."""
-        return self.report.root
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of modules of each status."""
-        return self.report.counts
-
-    @property
-    def coverage(self) -> float:
-        """Share of the operations that ran which have a rule, 0 to 1."""
-        return self.report.coverage
-
-    @property
-    def missing(self) -> tuple[MissingOperation, ...]:
-        """Operations without a rule or refused, the most frequent first."""
-        return self.report.missing
-
-    def to_json(self, indent: int | None = None) -> str:
-        """The report as JSON; ``types.from_json(AnalysisReport, text)`` reads it back."""
-        return to_json(self.report, indent)
-
-    def __repr__(self) -> str:
-        mapped = self.counts["MAPPED"] + self.counts["PROVEN"]
-        return (f"Analysis({self.tree.class_name}: {mapped} of {sum(self.counts.values())} modules mapped, "
-                f"coverage {self.coverage:.1%}, {len(self.missing)} operations missing)")
-
-
-def input_summary(named: list[tuple[str, Any]]) -> tuple[str, ...]:
-    """``x: 1×3×224×224 float32`` for every tensor of an example."""
-    return tuple(f"{path}: {shape_text(tensor.shape)} {DTYPE_NAMES[tensor.dtype]}"
-                 for name, value in named for path, tensor in deep_tensors(value, name))
-
-
-def analyze(model: torch.nn.Module, args: Any = (), kwargs: Mapping[str, Any] | None = None, *,
-            structure_only: bool = False, progress: Progress | None = None) -> Analysis:
-    """Run ``model`` once on an example and say, node by node, what has a rule.
-
-    ``args`` is a tensor or a tuple, ``kwargs`` a dict, as for ``torch.export``. With
-    ``structure_only``, or for a model whose forward takes arguments when no example is
-    given, nothing runs and the tree is shown from structure alone.
-
-    Raises a :class:`~t2m_notebook.errors.T2MError`; a :class:`ForwardFailed` carries the tree
-    of what ran until then as ``error.analysis``.
+    Raises a :class:`~t2m_notebook.errors.T2MError`. A class that can't be ported whole is a
+    stub that raises with the reason; ``Port.problems`` lists them.
     """
-    started = time.perf_counter()
     check_model(model)
     args, kwargs = normalise(args, kwargs)
-    named = argument_names(model, args, kwargs)
-    notes: tuple[str, ...] = ()
-    recording = None
-    if not (args or kwargs) and not structure_only and not _takes_nothing(model):
-        structure_only = True
-        notes = ("no example input: shown from structure alone; pass one to see what runs",)
-    if not structure_only:
-        total = sum(1 for _ in model.modules())
-        report = (lambda done: progress("recording", min(done, total), total)) if progress else None
-        try:
-            recording, _ = record(model, args, kwargs, progress=report)
-        except ForwardFailed as error:
-            failed = coverage_of(model, error.recording, input_summary(named), (str(error),))
-            error.analysis = Analysis(_finished(failed, started), error.recording)  # type: ignore[attr-defined]
-            raise
     if progress:
-        progress("asking the rules", 0, 1)
-    report = coverage_of(model, recording, input_summary(named), notes)
+        progress("recording", 0, 1)
+    recording, _ = record(model, args, kwargs, keep="boundaries")
     if progress:
-        progress("asking the rules", 1, 1)
-    return Analysis(_finished(report, started), recording)
+        progress("writing MLX", 0, 1)
+    made = Port(recording, args, kwargs, name=name, progress=progress)
+    if progress:
+        progress("writing MLX", 1, 1)
+    return made
 
 
-def _finished(report: AnalysisReport, started: float) -> AnalysisReport:
-    return dataclasses.replace(report, seconds=time.perf_counter() - started, versions=versions())
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cell:
+    """The generated source of one class."""
+
+    name: str
+    source: str
+    paths: tuple[str, ...]
+    kind: str = "from the recording"
+    problem: str = ""
 
 
-def _takes_nothing(model: torch.nn.Module) -> bool:
-    import inspect
-    try:
-        parameters = inspect.signature(model.forward).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    if type(model).forward is torch.nn.Module.forward or not hasattr(type(model), "forward"):
-        return False
-    return not any(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-                   for p in parameters) and not any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
+class Port:
+    """A ported model: classes, weights, and what was measured of them."""
+
+    def __init__(self, recording: Recording, args: tuple, kwargs: dict[str, Any], name: str | None = None,
+                 progress: Progress | None = None):
+        from .port import write
+        from .weights.plan import convert
+        self.recording, self.args, self.kwargs = recording, args, kwargs
+        self.name = name or type(recording.model).__name__
+        self.progress = progress
+        self.versions = versions()
+        self.date = time.strftime("%Y-%m-%d")
+        self.written = write(recording)
+        self.weights, self.receipts = convert(self.written.moves, self.written.tensors)
+        self.last_report: ParityReport | None = None
+        self._worker: Worker | None = None
+        self._analysis: AnalysisReport | None = None
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """The torch model, untouched."""
+        return self.recording.model
+
+    @property
+    def origin(self) -> str:
+        """The torch class that was ported."""
+        cls = type(self.model)
+        return f"{cls.__module__}.{cls.__qualname__}"
+
+    @property
+    def problems(self) -> list[str]:
+        """Classes that could not be ported, a sentence each; empty for a whole port."""
+        return self.written.problems
+
+    @property
+    def layout(self) -> LayoutPlan:
+        """The axis order of every value and the transposes that remain, with reasons."""
+        return self.written.plan
+
+    @functools.cached_property
+    def cells(self) -> dict[str, Cell]:
+        """The generated classes by name, in dependency order."""
+        from .port.whole_file import class_sources
+        sources = class_sources(self.written.groups)
+        return {group.name: Cell(group.name, text, tuple(group.paths), problem=group.problem)
+                for group, text in zip(self.written.groups, sources, strict=True)}
+
+    @functools.cached_property
+    def source(self) -> str:
+        """The whole standalone ``model.py``."""
+        from .port.whole_file import file_source
+        return file_source(self.written.groups, self._header())
+
+    def _header(self) -> str:
+        orders = self.written.plan.orders
+        lines = [f"{self.name} in MLX, ported from the PyTorch class {self.origin} by t2m_notebook on {self.date}.", "",
+                 "Versions: " + ", ".join(f"{k} {v}" for k, v in self.versions.items()) + ".",
+                 "Measured parity with torch is in manifest.json; check.py measures it again."]
+        lines += [f"Input {path}: torch's axes permuted by {orders[index]}." for path, index, _ in self.written.inputs
+                  if list(orders[index]) != sorted(orders[index])]
+        lines += ["Not ported: " + problem for problem in self.problems]
+        text = "\n".join(lines)
+        return text.replace("\\", "/").replace('"', "'") + "\n"
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What ``manifest.json`` holds."""
+        from .port.artefact import manifest
+        return manifest(self)
+
+    @property
+    def analysis(self) -> AnalysisReport:
+        """The module tree as the rules see it, not yet measured."""
+        if self._analysis is None:
+            named = argument_names(self.model, self.args, self.kwargs)
+            self._analysis = coverage_of(self.model, self.recording, input_summary(named))
+        return self._analysis
+
+    def parity(self, *, isolate: bool = True, vary: bool = True) -> ParityReport:
+        """Measure the port against torch in the worker process.
+
+        ``isolate`` compares each module call on the inputs that torch fed it; the whole model
+        is always compared end to end; ``vary`` does so again at another batch size and, where
+        torch takes it, another length or image size.
+        """
+        from .parity.measure import measure
+        self.last_report = measure(self, isolate=isolate, vary=vary)
+        return self.last_report
+
+    @property
+    def worker(self) -> Worker:
+        """The process that runs generated code; started when first needed."""
+        from .parity.process import Worker
+        if self._worker is None:
+            self._worker = Worker()
+        return self._worker
+
+    def build(self) -> Any:
+        """The port as an ``mlx.nn.Module`` with weights, in this process."""
+        from .port.artefact import write_files
+        with tempfile.TemporaryDirectory(prefix="t2m_") as folder:
+            write_files(self, Path(folder))
+            spec = importlib.util.spec_from_file_location("t2m_port", f"{folder}/model.py")
+            module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+            spec.loader.exec_module(module)  # type: ignore[union-attr]
+            model = module.load(folder)
+            import mlx.core as mx
+            mx.eval(model.parameters())
+            return model
+
+    def save(self, folder: str) -> Path:
+        """Write the artefact: ``model.py``, ``weights.safetensors``, ``manifest.json``,
+        ``example.safetensors``, ``check.py``. Measured first, if that was not done yet."""
+        from .port.artefact import save
+        if self.last_report is None:
+            self.parity()
+        return save(self, folder)
+
+    def close(self) -> None:
+        """End the worker process."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def __repr__(self) -> str:
+        state = f"{len(self.problems)} classes not ported" if self.problems else f"{len(self.weights)} weights"
+        measured = f", {self.last_report!r}" if self.last_report is not None else ", not measured"
+        return f"Port({self.name}: {len(self.written.groups)} classes, {state}{measured})"

@@ -3,7 +3,7 @@
 import mlx.core as mx
 import mlx.nn as nn
 
-__all__ = ["pad_circular", "crop_and_pad", "Pad"]
+__all__ = ["pad_circular", "pad_and_crop", "Pad"]
 
 
 def pad_circular(x: mx.array, widths: list[tuple[int, int]]) -> mx.array:
@@ -18,11 +18,10 @@ def pad_circular(x: mx.array, widths: list[tuple[int, int]]) -> mx.array:
     return x
 
 
-def crop_and_pad(x: mx.array, widths: list[tuple[int, int]], mode: str = "constant", value: float = 0) -> mx.array:
+def pad_and_crop(x: mx.array, widths: list[tuple[int, int]], mode: str = "constant", value: float = 0) -> mx.array:
     """``mx.pad`` where a negative width crops that end of the axis."""
-    kept = tuple(slice(max(-before, 0), size - max(-after, 0)) for (before, after), size in zip(widths, x.shape))
-    grown = [(max(before, 0), max(after, 0)) for before, after in widths]
-    return mx.pad(x[kept], grown, mode=mode, constant_values=value)
+    x = mx.pad(x, [(max(before, 0), max(after, 0)) for before, after in widths], mode=mode, constant_values=value)
+    return x[tuple(slice(max(-before, 0), size - max(-after, 0)) for (before, after), size in zip(widths, x.shape))]
 
 
 class Pad(nn.Module):
@@ -37,4 +36,4 @@ class Pad(nn.Module):
         widths = [(0, 0), *self.widths, (0, 0)]
         if self.mode == "circular":
             return pad_circular(x, widths)
-        return crop_and_pad(x, widths, self.mode, self.value)
+        return pad_and_crop(x, widths, self.mode, self.value)

@@ -2,7 +2,8 @@
 
 import mlx.core as mx
 
-__all__ = ["erfc", "floor_divide", "fmod", "integer_power", "signbit", "trunc", "truncated_division", "truncated_division_of_integers"]
+__all__ = ["copysign", "erfc", "floor_divide", "fmod", "frexp", "gcd", "hypot", "integer_power", "lcm", "signbit",
+           "trunc", "truncated_division", "truncated_division_of_integers"]
 
 
 def trunc(x):
@@ -57,3 +58,41 @@ def erfc(x):
         series = c + t * series
     tail = t * mx.exp(-z * z - 1.26551223 + t * series)
     return mx.where(mx.abs(x) < 1, 1 - mx.erf(x), mx.where(x > 0, tail, 2 - tail)).astype(x.dtype)
+
+
+def hypot(x, y):
+    """``sqrt(x ** 2 + y ** 2)`` without overflow; its gradient at the origin is 0."""
+    scale = mx.stop_gradient(mx.maximum(mx.abs(x), mx.abs(y)))
+    scale = mx.where((scale == 0) | mx.isinf(scale), 1, scale)
+    total = mx.square(x / scale) + mx.square(y / scale)
+    return scale * mx.where(total == 0, 0, mx.sqrt(mx.where(total == 0, 1, total)))
+
+
+def copysign(x, negative):
+    """``|x|``, or ``-|x|`` where the mask is set."""
+    flip = mx.stop_gradient(signbit(x) != negative)
+    return mx.where(flip, -x, x)
+
+
+def frexp(x):
+    """Mantissas with sizes from 1/2 to 1 and int32 exponents such that ``x = mantissa * 2 ** exponent``."""
+    whole = mx.where((x == 0) | ~mx.isfinite(x), 1, x).astype(mx.float32)
+    exponent = mx.floor(mx.log2(mx.abs(whole))) + 1
+    mantissa = whole * mx.power(2.0, -exponent)
+    exponent = exponent + (mx.abs(mantissa) >= 1) - (mx.abs(mantissa) < 0.5)
+    plain = (x == 0) | ~mx.isfinite(x)
+    mantissa = mx.where(plain, x, whole * mx.power(2.0, -exponent))
+    return mantissa.astype(x.dtype), mx.where(plain, 0, exponent).astype(mx.int32)
+
+
+def gcd(x, y):
+    """Greatest common divisor of integers: Euclid's algorithm, 93 steps for the worst pair of 64 bits."""
+    x, y = mx.abs(x), mx.abs(y)
+    for _ in range({1: 12, 2: 24, 4: 47, 8: 93}[x.dtype.size]):
+        x, y = mx.where(y == 0, x, y), mx.where(y == 0, 0, x % mx.maximum(y, 1))
+    return x
+
+
+def lcm(x, y):
+    """Least common multiple of integers; 0 where one is 0."""
+    return mx.abs(x // mx.maximum(gcd(x, y), 1) * y)

@@ -232,7 +232,7 @@ class Recorder(TorchFunctionMode):
         recorded_args = tuple([self._encode(item) for item in args])
         recorded_kwargs = {key: self._encode(item) for key, item in kwargs.items()}
         indices = [self._known[id(tensor)][1] for tensor in tensors]
-        if self.recording.tensors and (last.endswith("_") or "out" in kwargs or kwargs.get("inplace")):
+        if self.recording.tensors and (_writes(last) or "out" in kwargs or kwargs.get("inplace")):
             self._protect(tensors)
         result = function(*args, **kwargs)
         if isinstance(result, (bool, int, float, str, complex, type(None), torch.dtype, torch.device)) \
@@ -364,6 +364,15 @@ def _unrecorded(function, *args):
     """What the recorder itself does with tensors (reads, copies), which is no call of the model."""
     with torch._C.DisableTorchFunction():
         return function(*args)
+
+
+_IN_PLACE = frozenset({"__setitem__", *(f"__i{name}__" for name in (
+    "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift", "matmul"))})
+
+
+def _writes(name: str) -> bool:
+    """True for ``add_``, ``__iadd__``, ``__setitem__``: operations that write into their first argument."""
+    return name in _IN_PLACE or (name.endswith("_") and not name.startswith("__"))
 
 
 def _version(tensor) -> int:

@@ -19,9 +19,11 @@ def load(folder=Path(__file__).parent):
 '''
 
 
-def class_source(group: Group) -> str:
-    """The text of one generated class, formatted."""
-    return format_source(_unparse(group))
+def class_sources(groups: list[Group]) -> list[str]:
+    """The text of each generated class, formatted in one go."""
+    mark = "# -- next class --"
+    text = format_source(f"\n\n\n{mark}\n".join(_unparse(group) for group in groups))
+    return [part.strip() + "\n" for part in text.split(mark)]
 
 
 def _unparse(group: Group) -> str:

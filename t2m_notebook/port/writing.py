@@ -40,7 +40,14 @@ class Written:
         for name, value in _bound_arguments(self.recording.root):  # type: ignore[arg-type]
             for path, ref in flatten(value, name):
                 found.append((path, ref.index, name))
-        return found
+        return found + self.extra_inputs
+
+    @property
+    def extra_inputs(self) -> list[tuple[str, int, str]]:
+        """Tensors inside objects that the forward was given (a key-value cache): each becomes
+        a keyword of the root."""
+        body = self.writer.bodies[self.recording.root.index]  # type: ignore[union-attr]
+        return [(self.recording.values[key].name, key, name) for key, name in body.extra if isinstance(key, int)]
 
     @property
     def outputs(self) -> list[tuple[str, int]]:

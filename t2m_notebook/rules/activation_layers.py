@@ -80,16 +80,22 @@ def rrelu_layer(m):
 @layer(torch_nn.PReLU, layout=CHANNELS_LAST)
 def prelu_layer(m):
     """One slope per channel, which is MLX's last axis, or one for all."""
-    return nn.PReLU(num_parameters=m.num_parameters) if m.num_parameters != 1 else nn.PReLU()
+    built = nn.PReLU(num_parameters=m.num_parameters) if m.num_parameters != 1 else nn.PReLU()
+    return Layer(built, call=lambda self, input: self(input) if input.ndim else self(input).squeeze())
 
 
 # -- along a dimension ------------------------------------------------------------------
 
+def _where_axis(dim: int | None, inline: Callable[..., Any]) -> Callable[..., Any]:
+    """The layer itself where its axis is the one meant in this layout, else the function."""
+    return lambda self, input: self(input) if dim is not None and input.axis(dim) == dim else inline(input)
+
+
 def _over(cls: type, name: str, mlx_class: Any) -> None:
     def softmax_layer(m):
         """`dim=None` takes torch's old rule: dimension 0 of 0-, 1- and 3-d inputs, else 1."""
-        axis = -1 if m.dim is None else m.dim
-        return Layer(mlx_class() if axis == -1 else mlx_class(axis=axis), inline=_applied(name, m.dim))
+        axis, inline = -1 if m.dim is None else m.dim, _applied(name, m.dim)
+        return Layer(mlx_class() if axis == -1 else mlx_class(axis=axis), call=_where_axis(m.dim, inline), inline=inline)
     layer(cls, layout=AXIS)(softmax_layer)
 
 
@@ -106,4 +112,5 @@ def softmax2d_layer(m):
 
 @layer(torch_nn.GLU, layout=AXIS)
 def glu_layer(m):
-    return Layer(nn.GLU() if m.dim == -1 else nn.GLU(axis=m.dim), inline=_applied(_F + "glu", m.dim))
+    inline = _applied(_F + "glu", m.dim)
+    return Layer(nn.GLU() if m.dim == -1 else nn.GLU(axis=m.dim), call=_where_axis(m.dim, inline), inline=inline)

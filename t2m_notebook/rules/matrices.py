@@ -63,8 +63,10 @@ def combinations(x, r=2, with_replacement=False):
 @op("torch.vander", "torch.linalg.vander")
 def vander(x, N=None, increasing=None, *, call):
     """``torch.vander`` has the highest power first, ``torch.linalg.vander`` the lowest."""
-    count = x.shape[-1] if N is None else N
-    if x.is_integer or x.is_bool:
+    count = x.shape[-1] if N is None and x.ndim else N
+    if x.ndim == 0:
+        count, x = N or 1, x[None]
+    elif x.is_integer or x.is_bool:
         x = x.astype(mx.int64)
     if "linalg" in call.name or increasing:
         return blocks.vandermonde(x, count)

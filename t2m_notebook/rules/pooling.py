@@ -52,7 +52,7 @@ def _average(spatial, kernel_size, stride, padding, ceil_mode, count_include_pad
 
 def _register(spatial: int) -> None:
     layout = SPATIAL[spatial]
-    single = lambda built: lambda self, input: batched(input, spatial, self)
+    single = lambda self, input: batched(input, spatial, self)
 
     @layer(getattr(torch_nn, f"MaxPool{spatial}d"), layout=layout)
     def max_pool_layer(m):
@@ -65,7 +65,7 @@ def _register(spatial: int) -> None:
     def avg_pool_layer(m):
         built = _average(spatial, m.kernel_size, m.stride, m.padding, m.ceil_mode, m.count_include_pad,
                          getattr(m, "divisor_override", None))
-        return Layer(built, call=single(built))
+        return Layer(built, call=single)
 
     def max_pool(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
         """Where several elements of a window are equal, MLX shares the gradient among them."""
@@ -96,7 +96,7 @@ def _register(spatial: int) -> None:
         kernel = per_axis(m.kernel_size, spatial)
         extra = {"ceil_mode": True} if m.ceil_mode else {}
         built = blocks.LPPool(m.norm_type, kernel, stride=_stride(m.stride, kernel), **extra)
-        return Layer(built, call=single(built))
+        return Layer(built, call=single)
 
     @op(f"torch.nn.functional.lp_pool{spatial}d", layout=layout)
     def lp_pool(input, norm_type, kernel_size, stride=None, ceil_mode=False):
@@ -143,7 +143,8 @@ def _register(spatial: int) -> None:
     def adaptive_avg_pool_layer(m):
         """Size 1 is a mean over the spatial axes."""
         sizes = per_axis(m.output_size, spatial)
-        return Layer(blocks.AdaptiveAvgPool(sizes), inline=lambda input: adaptive_average(input, sizes))
+        return Layer(blocks.AdaptiveAvgPool(sizes), call=lambda self, input: batched(input, spatial, self),
+                     inline=lambda input: adaptive_average(input, sizes))
 
     @op(f"torch.nn.functional.adaptive_avg_pool{spatial}d", layout=layout)
     def adaptive_avg_pool(input, output_size):
@@ -162,7 +163,8 @@ def _register(spatial: int) -> None:
     @layer(getattr(torch_nn, f"AdaptiveMaxPool{spatial}d"), layout=layout)
     def adaptive_max_pool_layer(m):
         sizes, extra = per_axis(m.output_size, spatial), {"return_indices": True} if m.return_indices else {}
-        return Layer(blocks.AdaptiveMaxPool(sizes, **extra),
+        both = _pair if m.return_indices else batched
+        return Layer(blocks.AdaptiveMaxPool(sizes, **extra), call=lambda self, input: both(input, spatial, self),
                      inline=lambda input: adaptive_maximum(input, sizes, m.return_indices))
 
     @op(f"torch.nn.functional.adaptive_max_pool{spatial}d", layout=layout)

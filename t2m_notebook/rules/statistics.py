@@ -7,7 +7,7 @@ import math
 from .array import Array
 from .expression import blocks, mlx_dtype, mx
 from .layouts import REDUCE, STANDARD, dims_of
-from .promotion import cast, in_float, wide, wide_dtype
+from .promotion import HALF, cast, in_float, wide, wide_dtype
 from .reductions import over
 from .registry import op, refuse
 
@@ -91,10 +91,11 @@ def norm(x, p="fro", dim=None, keepdim=False, dtype=None, *, call):
 
 
 @op("torch.dist", layout=STANDARD)
-def dist(x, other, p=2):
+def dist(x, other, p=2, *, call):
     """The norm of `x - y`."""
     p = p if p in (math.inf, -math.inf) or not float(p).is_integer() else int(p)
-    return blocks.vector_norm(x - other, **({} if p == 2 else {"ord": p}))
+    difference = cast(x - other, call.dtype, "float32") if call.dtype in HALF else x - other
+    return cast(blocks.vector_norm(difference, **({} if p == 2 else {"ord": p})), "float32", call.dtype)
 
 
 def _median(block, x, dim, keepdim):

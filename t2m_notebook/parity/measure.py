@@ -1,0 +1,172 @@
+"""Runs a port's comparisons in the worker and makes a report of them."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+
+from ..capture.examples import argument_names
+from ..capture.recording import flatten
+from ..capture.recorder import deep_tensors
+from ..errors import WorkerFailed
+from ..types import ParityResult, Status
+from .checks import Check, as_mlx, laid_out, module_checks
+from .examples import map_tensors, other_examples, tensors_in
+from .report import ParityReport, assemble
+
+if TYPE_CHECKING:
+    from ..session import Port
+
+
+def measure(port: Port, isolate: bool = True, vary: bool = True) -> ParityReport:
+    """Compare ``port`` with torch. See :meth:`Port.parity`."""
+    started = time.perf_counter()
+    results: list[ParityResult] = []
+    notes: list[str] = []
+    checks = module_checks(port.written)
+    order: dict[str, int] = {}
+    for call in port.recording.root.walk():  # type: ignore[union-attr]
+        order.setdefault(call.path, len(order))
+    results += [ParityResult(c.path, c.class_name, "module", Status.MISSING, message=c.problem)
+                for c in checks if c.problem]
+    runnable = [c for c in checks if not c.problem]
+    whole = [c for c in runnable if not c.path]
+    chosen = (runnable if isolate else whole) or whole
+    notes += _determinism(port)
+    with tempfile.TemporaryDirectory(prefix="t2m_") as scratch:
+        folder = Path(scratch)
+        try:
+            from ..port.artefact import write_files
+            write_files(port, folder)
+            answer = port.worker.request({"do": "load", "source": port.source, "folder": scratch})
+            if not answer["ok"]:
+                results.append(ParityResult("", port.name, "load", Status.MISSING, message=answer["error"]))
+                chosen, vary = [], False
+            results += _run(port, chosen, folder)
+            if vary and whole:
+                results += _other_shapes(port, whole[0], folder, notes)
+        except WorkerFailed as failure:
+            results.append(ParityResult("", port.name, "end to end", Status.MISSING, message=str(failure)))
+    analysis = port.analysis
+    return assemble(analysis.root, results, order, missing=analysis.missing, notes=tuple(notes),
+                    seconds=time.perf_counter() - started, versions=port.versions)
+
+
+def _run(port: Port, checks: list[Check], folder: Path) -> list[ParityResult]:
+    if not checks:
+        return []
+    needed = {index for check in checks for index in (*check.wanted, *check.reads)}
+    values = {f"v{index}": laid_out(port.written, index) for index in sorted(needed)}
+    file = str(folder / "values.safetensors")
+    save_file(values, file)
+    port.worker.request({"do": "values", "file": file})
+    results = []
+    for number, check in enumerate(checks):
+        try:
+            answer = port.worker.request({"do": "check", "checks": [_plain(number, check)]})
+            outcome = answer["results"][0] if answer["ok"] else answer
+        except WorkerFailed as failure:
+            outcome = {"error": str(failure)}
+            port.worker.request({"do": "load", "source": port.source, "folder": str(folder)})
+            port.worker.request({"do": "values", "file": file})
+        results.append(_result(port, check, "module" if check.path else "end to end", outcome))
+        if port.progress:
+            port.progress("comparing", number + 1, len(checks))
+    return results
+
+
+def _plain(number: int, check: Check) -> dict[str, Any]:
+    return {"id": number, "expression": check.expression, "wanted": [f"v{index}" for index in check.wanted]}
+
+
+def _result(port: Port, check: Check, kind: str, outcome: dict[str, Any]) -> ParityResult:
+    took = outcome.get("milliseconds", 0.0)
+    if "error" in outcome:
+        place = f" (line {outcome['line']})" if outcome.get("line") else ""
+        return ParityResult(check.path, check.class_name, kind, Status.DIVERGES, message=outcome["error"] + place,
+                            milliseconds=took)
+    verdicts = outcome["verdicts"]
+    worst = max(verdicts, key=lambda v: (not v["ok"], (v["difference"] or 0.0) / (v["allowed"] or 1.0)), default=None)
+    if worst is None:
+        return ParityResult(check.path, check.class_name, kind, Status.PROVEN, 0.0, 0.0, 0.0, milliseconds=took)
+    ok = all(v["ok"] for v in verdicts)
+    position = verdicts.index(worst)
+    shape = port.recording.values[check.wanted[position]].shape
+    return ParityResult(check.path, check.class_name, kind, Status.PROVEN if ok else Status.DIVERGES,
+                        worst["difference"], worst["allowed"], worst["reference_max"], tuple(shape),
+                        tuple(worst["shape"]), worst["message"], milliseconds=took)
+
+
+def _determinism(port: Port) -> list[str]:
+    """Run torch twice: a model that answers differently can't be compared."""
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            again = port.model(*port.args, **port.kwargs)
+    except Exception:  # the example was recorded once; a second run may meet changed state
+        return ["torch could not run the example a second time: the model keeps state from the first"]
+    recorded = [port.recording.tensors.get(index) for _, index in port.written.outputs]
+    fresh = [tensor for _, tensor in flatten(again)]
+    for old, new in zip(recorded, fresh, strict=False):
+        if old is not None and (old.shape != new.shape or not torch.equal(
+                torch.nan_to_num(old.detach()) if old.is_floating_point() else old,
+                torch.nan_to_num(new.detach()) if new.is_floating_point() else new)):
+            return ["torch itself answers differently when run again (dropout left on, or random numbers in the "
+                    "forward): parity can't hold exactly. Call model.eval(), or pass the random numbers in."]
+    return []
+
+
+def _other_shapes(port: Port, root: Check, folder: Path, notes: list[str]) -> list[ParityResult]:
+    """End to end at other shapes. Torch decides which of them the model takes."""
+    results: list[ParityResult] = []
+    done: set[str] = set()
+    for what, args, kwargs in other_examples(port.args, port.kwargs):
+        if what in done:
+            continue
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                expected = port.model(*args, **kwargs)
+        except Exception:
+            continue  # torch does not take this shape either
+        wanted = [tensor for _, tensor in flatten(expected)]
+        if len(wanted) != len(root.wanted):
+            continue
+        done.add(what)
+        shapes = ", ".join("×".join(map(str, t.shape)) for t in list(tensors_in([args, kwargs]))[:2])
+        check, values = _at(port, root, args, kwargs, wanted)
+        file = str(folder / f"values_{len(done)}.safetensors")
+        save_file(values, file)
+        try:
+            port.worker.request({"do": "values", "file": file})
+            answer = port.worker.request({"do": "check", "checks": [check]})
+            outcome = answer["results"][0] if answer["ok"] else answer
+        except WorkerFailed as failure:
+            outcome = {"error": str(failure)}
+            port.worker.request({"do": "load", "source": port.source, "folder": str(folder)})
+        results.append(_result(port, root, f"other {what}: {shapes}", outcome))
+    for what in ("batch", "length", "image size"):
+        if what not in done and what == "batch" and root.reads:
+            notes.append("torch does not take this example at another batch size, so other sizes are not proven")
+    return results
+
+
+def _at(port: Port, root: Check, args: tuple, kwargs: dict[str, Any], wanted: list[torch.Tensor]):
+    """The root check with another example's tensors under names of their own."""
+    values: dict[str, torch.Tensor] = {}
+    by_name = {path: tensor for name, value in argument_names(port.model, args, kwargs)
+               for path, tensor in deep_tensors(value, name)}
+    expression = root.expression
+    import re
+    for path, index, _ in port.written.inputs:
+        if path in by_name:
+            values[f"w{index}"] = as_mlx(by_name[path], port.written.plan.orders[index])
+            expression = re.sub(rf"\bv{index}\b", f"w{index}", expression)
+    names = []
+    for number, (tensor, index) in enumerate(zip(wanted, root.wanted, strict=True)):
+        names.append(f"w_out{number}")
+        values[names[-1]] = as_mlx(tensor, port.written.plan.orders[index])
+    return {"id": 0, "expression": expression, "wanted": names}, values
