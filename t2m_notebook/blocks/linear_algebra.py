@@ -4,13 +4,17 @@ derivative results for forward and reverse mode algorithmic differentiation" (20
 
 import mlx.core as mx
 
-__all__ = ["cholesky_factor", "determinant", "inverse", "log_determinant", "lu_factors", "qr_factors",
-           "real_log_determinant", "singular_vectors", "solve_linear", "solve_triangle", "symmetric_eigenvectors",
+__all__ = ["cholesky_factor", "determinant", "inverse", "log_determinant", "lu_factors", "one_triangle", "qr_factors",
+           "real_log_determinant", "singular_values", "singular_vectors", "solve_linear", "solve_triangle",
+           "symmetric_eigenvalues", "symmetric_eigenvectors",
            "tensor_inverse", "tensor_solve"]
 
 
 def inverse(a: mx.array) -> mx.array:
     """Inverse of square matrices ``(..., N, N)``."""
+    if a.size == 0:  # mx.linalg.inv ends the process on an empty matrix
+        return a
+
     @mx.custom_function
     def inv(a):
         return mx.linalg.inv(a, stream=mx.cpu)
@@ -57,7 +61,7 @@ def determinant(a: mx.array) -> mx.array:
 
     @det.vjp
     def gradient(a, cotangent, output):
-        return (cotangent * output)[..., None, None] * mx.linalg.inv(a, stream=mx.cpu).mT
+        return (cotangent * output)[..., None, None] * inverse(a).mT
 
     return det(a)
 
@@ -70,7 +74,7 @@ def log_determinant(a: mx.array) -> tuple[mx.array, mx.array]:
 
     @slogdet.vjp
     def gradient(a, cotangents, outputs):
-        return cotangents[1][..., None, None] * mx.linalg.inv(a, stream=mx.cpu).mT
+        return cotangents[1][..., None, None] * inverse(a).mT
 
     return slogdet(a)
 
@@ -95,6 +99,12 @@ def cholesky_factor(a: mx.array, upper: bool = False) -> mx.array:
         return root.mT @ inner @ root
 
     return cholesky(a).mT if upper else cholesky(a)
+
+
+def one_triangle(a: mx.array, upper: bool = False) -> mx.array:
+    """One triangle of ``a``, zero elsewhere. As in torch's Cholesky functions the gradient
+    reaches all of ``a``."""
+    return a + mx.stop_gradient((mx.triu if upper else mx.tril)(a) - a)
 
 
 def qr_factors(a: mx.array) -> tuple[mx.array, mx.array]:
@@ -143,6 +153,35 @@ def symmetric_eigenvectors(a: mx.array, triangle: str = "L") -> tuple[mx.array, 
     return eigh(a)
 
 
+def symmetric_eigenvalues(a: mx.array, triangle: str = "L") -> mx.array:
+    """Eigenvalues of symmetric matrices, ascending; the gradient stands equal ones too."""
+    @mx.custom_function
+    def eigvalsh(a):
+        return mx.linalg.eigvalsh(a, triangle, stream=mx.cpu)
+
+    @eigvalsh.vjp
+    def gradient(a, cotangent, output):
+        vectors = mx.linalg.eigh(a, triangle, stream=mx.cpu)[1]
+        return (vectors * cotangent[..., None, :]) @ vectors.mT
+
+    return eigvalsh(a)
+
+
+def singular_values(a: mx.array) -> mx.array:
+    """Singular values, descending; the gradient stands equal ones too."""
+    @mx.custom_function
+    def svdvals(a):
+        return mx.linalg.svd(a, compute_uv=False, stream=mx.cpu)
+
+    @svdvals.vjp
+    def gradient(a, cotangent, output):
+        u, s, vt = mx.linalg.svd(a, stream=mx.cpu)
+        count = s.shape[-1]
+        return (u[..., :count] * cotangent[..., None, :]) @ vt[..., :count, :]
+
+    return svdvals(a)
+
+
 def singular_vectors(a: mx.array) -> tuple[mx.array, mx.array, mx.array]:
     """Reduced ``u, s, vt`` with ``u * s @ vt = a``: ``(..., M, K), (..., K), (..., K, N)``."""
     @mx.custom_function
@@ -171,6 +210,8 @@ def singular_vectors(a: mx.array) -> tuple[mx.array, mx.array, mx.array]:
 
 def lu_factors(a: mx.array) -> tuple[mx.array, mx.array, mx.array]:
     """``p, l, u`` with ``p @ l @ u = a``, ``p`` a permutation matrix."""
+    if a.size == 0:  # mx.linalg.lu ends the process on an empty matrix
+        raise ValueError(f"no LU factors of an empty matrix {a.shape}")
     places, lower, upper = mx.linalg.lu(a, stream=mx.cpu)
     size = a.shape[-2]
     permutation = (places[..., None] == mx.arange(size)).astype(a.dtype)

@@ -4,7 +4,7 @@ import math
 
 import mlx.core as mx
 
-from .linear_algebra import inverse, singular_vectors
+from .linear_algebra import inverse, singular_values
 from .matrices import power_norm
 
 __all__ = ["condition_number", "matrix_exponential", "matrix_norm", "matrix_power", "numerical_rank", "pseudo_inverse"]
@@ -46,7 +46,7 @@ def matrix_norm(a: mx.array, order="fro", axes: tuple[int, int] = (-2, -1), keep
         norm = sums.max(axis=chosen, keepdims=True) if order > 0 else sums.min(axis=chosen, keepdims=True)
     else:
         moved = mx.moveaxis(mx.moveaxis(a, rows, -1), columns - (columns > rows), -1)
-        values = singular_vectors(moved)[1]
+        values = singular_values(moved)
         norm = values.sum(axis=-1) if order == "nuc" else values.max(axis=-1) if order > 0 else values.min(axis=-1)
         norm = mx.expand_dims(norm, sorted((rows, columns)))
     return norm if keepdims else norm.squeeze((rows, columns))
@@ -55,7 +55,7 @@ def matrix_norm(a: mx.array, order="fro", axes: tuple[int, int] = (-2, -1), keep
 def condition_number(a: mx.array, order=None) -> mx.array:
     """How much a relative error grows when ``a`` is solved with, in the given matrix norm."""
     if order in (None, 2, -2):
-        values = singular_vectors(a)[1]
+        values = singular_values(a)
         return values[..., -1] / values[..., 0] if order == -2 else values[..., 0] / values[..., -1]
     return matrix_norm(a, order) * matrix_norm(inverse(a), order)
 

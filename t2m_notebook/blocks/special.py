@@ -79,7 +79,9 @@ def zeta(s, q):
     for k, bernoulli in enumerate((1 / 12, -1 / 720, 1 / 30240, -1 / 1209600)):
         total = total + bernoulli * factor
         factor = factor * (s + 2 * k + 1) * (s + 2 * k + 2) / mx.square(a)
-    return total
+    pole = (s == 1) | ((q <= 0) & (q == mx.floor(q)))
+    undefined = (s < 1) | ((q < 0) & (s != mx.floor(s)) & ~pole)
+    return mx.where(undefined, mx.nan, mx.where(pole, mx.inf, total))
 
 
 def polygamma(n, x):

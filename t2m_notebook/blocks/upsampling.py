@@ -50,10 +50,11 @@ def source_taps(size: int, count: int, scale: float, mode: str, align_corners: b
 
 def interpolate(x: mx.array, size=None, scale_factor=None, mode: str = "nearest", align_corners: bool = False,
                 antialias: bool = False, recompute_scale_factor: bool = False) -> mx.array:
-    """Resize the spatial axes to ``size`` or by ``scale_factor``, one entry each per axis. A given
+    """Resize the spatial axes to ``size`` or by ``scale_factor``: one number, or one per axis. A given
     scale also sets the source positions, unless ``recompute_scale_factor``. Half precision is
     computed in float32."""
     sizes = x.shape[1:-1]
+    size, scale_factor = ((v,) * len(sizes) if isinstance(v, (int, float)) else v for v in (size, scale_factor))
     if size is None:
         size = [math.floor(n * s) for n, s in zip(sizes, scale_factor)]
     if mode == "area":

@@ -101,6 +101,8 @@ def _from_root(node: ast.expr) -> ast.expr:
 def laid_out(written: Written, index: int, tensor: torch.Tensor | None = None) -> torch.Tensor:
     """A recorded tensor as MLX holds it: axes in the planned order, contiguous, no float64."""
     tensor = written.recording.tensors[index] if tensor is None else tensor
+    if index in written.plan.column_values:
+        tensor = written.plan.column_values[index].apply(tensor)
     return as_mlx(tensor, written.plan.orders[index])
 
 

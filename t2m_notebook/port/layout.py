@@ -62,7 +62,7 @@ class LayoutPlan:
     steps: dict[int, Step] = field(default_factory=dict)
     conversions: list[Conversion] = field(default_factory=list)
     column_moves: dict[int, AxisMove] = field(default_factory=dict)  # id(Linear) -> move of its weight
-    row_moves: dict[int, AxisMove] = field(default_factory=dict)
+    column_values: dict[int, AxisMove] = field(default_factory=dict)  # values that carry such permuted columns
 
     def __str__(self) -> str:
         moved = sum(order != standard(len(order)) for order in self.orders.values())
@@ -245,6 +245,12 @@ def _flatten_into_linear(recording: Recording, step: Step, users, plan: LayoutPl
     move = AxisMove(f"a ({' '.join(letters)}) -> a ({' '.join(physical)})", sizes)
     for module in linears:
         plan.column_moves[id(module)] = move
+    stack = [step.outputs[0]]
+    while stack:
+        index = stack.pop()
+        plan.column_values[index] = move
+        stack += [user.outputs[0] for user in users.get(index, ())
+                  if not (isinstance(user.event, ModuleCall) and is_linear(type(user.event.module)))]
     return move
 
 

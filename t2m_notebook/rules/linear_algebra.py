@@ -10,6 +10,8 @@ from .expression import Expr, blocks, mlx_dtype, mx
 from .registry import caveat, op, refuse
 
 _NO_GRADIENT = "MLX has no gradient for {}"
+_SIGNS = "the sign of each vector is LAPACK's choice and may differ from torch's"
+_SEQUENCE = "; their sequence and scale are LAPACK's choice and may differ from torch's"
 
 
 def _real(x: Array) -> Array:
@@ -124,15 +126,13 @@ def cholesky_ex(x, upper=False, check_errors=False):
 
 @op("torch.cholesky_inverse")
 def cholesky_inverse(x, upper=False):
-    _real(x)
-    triangle = mx.triu(x) if upper else mx.tril(x)
+    triangle = blocks.one_triangle(_real(x), *([True] if upper else []))
     return blocks.inverse(triangle.swapaxes(-1, -2) @ triangle if upper else triangle @ triangle.swapaxes(-1, -2))
 
 
 @op("torch.cholesky_solve")
 def cholesky_solve(x, L, upper=False):
-    _real(L)
-    triangle = mx.triu(L) if upper else mx.tril(L)
+    triangle = blocks.one_triangle(_real(L), *([True] if upper else []))
     gram = triangle.swapaxes(-1, -2) @ triangle if upper else triangle @ triangle.swapaxes(-1, -2)
     return blocks.solve_linear(gram, x)
 
@@ -148,6 +148,7 @@ def qr(x, mode="reduced", *, call):
 @op("torch.linalg.svd")
 def svd(x, full_matrices=True, driver=None):
     _real(x)
+    caveat(_SIGNS)
     if full_matrices:
         caveat(_NO_GRADIENT.format("the full singular vectors; pass full_matrices=False"))
         return mx.linalg.svd(x, stream=mx.cpu)
@@ -157,43 +158,54 @@ def svd(x, full_matrices=True, driver=None):
 @op("torch.svd")
 def old_svd(x, some=True, compute_uv=True):
     """``torch.svd`` gives V, ``torch.linalg.svd`` its transpose."""
-    if not some or not compute_uv:
-        refuse("some" if not some else "compute_uv", False, "use torch.linalg.svd or torch.linalg.svdvals")
+    if not compute_uv:
+        refuse("compute_uv", False, "use torch.linalg.svdvals")
+    caveat(_SIGNS)
     found = blocks.singular_vectors(_real(x))
+    if not some:
+        caveat(_NO_GRADIENT.format("the full singular vectors; pass some=True"))
+        found = mx.linalg.svd(x, stream=mx.cpu)
     return found[0], found[1], found[2].swapaxes(-1, -2)
 
 
 @op("torch.linalg.svdvals")
 def svdvals(x, driver=None):
-    return blocks.singular_vectors(_real(x))[1]
+    return blocks.singular_values(_real(x))
 
 
 @op("torch.linalg.eigh")
 def eigh(x, UPLO="L"):
+    caveat(_SIGNS)
     pair = blocks.symmetric_eigenvectors(_real(x), *([] if UPLO == "L" else [UPLO]))
     return pair[0], pair[1]
 
 
 @op("torch.linalg.eigvalsh")
 def eigvalsh(x, UPLO="L"):
-    return blocks.symmetric_eigenvectors(_real(x), *([] if UPLO == "L" else [UPLO]))[0]
+    return blocks.symmetric_eigenvalues(_real(x), *([] if UPLO == "L" else [UPLO]))
 
 
-@op("torch.linalg.eig", caveat=_NO_GRADIENT.format("the eigenvectors of a general matrix"))
+@op("torch.linalg.eig", caveat=_NO_GRADIENT.format("the eigenvectors of a general matrix") + _SEQUENCE)
 def eig(x):
     return mx.linalg.eig(_real(x), stream=mx.cpu)
 
 
-@op("torch.linalg.eigvals", caveat=_NO_GRADIENT.format("the eigenvalues of a general matrix"))
+@op("torch.linalg.eigvals", caveat=_NO_GRADIENT.format("the eigenvalues of a general matrix") + _SEQUENCE)
 def eigvals(x):
     return mx.linalg.eigvals(_real(x), stream=mx.cpu)
+
+
+def _not_empty(x: Array) -> Array:
+    if 0 in x.shape:
+        refuse("input", tuple(map(int, x.shape)), "MLX's LU factorisation ends the process on an empty matrix")
+    return x
 
 
 @op("torch.linalg.lu", caveat=_NO_GRADIENT.format("the LU factors"))
 def lu(x, pivot=True):
     if not pivot:
         refuse("pivot", pivot, "MLX always exchanges rows")
-    found = blocks.lu_factors(_real(x))
+    found = blocks.lu_factors(_not_empty(_real(x)))
     return found[0], found[1], found[2]
 
 
@@ -201,7 +213,7 @@ def lu(x, pivot=True):
 def lu_factor(x, pivot=True, *, call):
     if not pivot:
         refuse("pivot", pivot, "MLX always exchanges rows")
-    pair = mx.linalg.lu_factor(_real(x), stream=mx.cpu)
+    pair = mx.linalg.lu_factor(_not_empty(_real(x)), stream=mx.cpu)
     found = (pair[0], pair[1].astype(mx.int32) + 1)
     return found if len(call.outputs) == 2 else (*found, _no_error(x))
 
@@ -210,7 +222,7 @@ def lu_factor(x, pivot=True, *, call):
 def lu_factor_ex(x, pivot=True, check_errors=False):
     if not pivot:
         refuse("pivot", pivot, "MLX always exchanges rows")
-    pair = mx.linalg.lu_factor(_real(x), stream=mx.cpu)
+    pair = mx.linalg.lu_factor(_not_empty(_real(x)), stream=mx.cpu)
     return pair[0], pair[1].astype(mx.int32) + 1, _no_error(x)
 
 
@@ -232,14 +244,9 @@ def _tolerances(rtol: Any, atol: Any) -> dict[str, Any]:
 
 @op("torch.linalg.pinv")
 def pinv(x, rcond=None, hermitian=False, *, atol=None, rtol=None):
-    """Singular values below the tolerance count as zero; the default tolerance is torch's."""
-    _hermitian(hermitian)
+    """Singular values below the tolerance count as zero; the default tolerance is torch's.
+    The general form serves symmetric matrices as well."""
     return blocks.pseudo_inverse(_real(x), **_tolerances(rcond if rtol is None else rtol, atol))
-
-
-def _hermitian(hermitian: bool) -> None:
-    if hermitian:
-        refuse("hermitian", hermitian, "leave it out: the general form gives the same for a symmetric matrix")
 
 
 @op("torch.pinverse")
@@ -249,7 +256,6 @@ def pinverse(x, rcond=1e-15):
 
 @op("torch.linalg.matrix_rank")
 def matrix_rank(x, tol=None, hermitian=False, *, atol=None, rtol=None):
-    _hermitian(hermitian)
     atol = tol if atol is None else atol
     if tol is not None and rtol is None:
         rtol = 0.0
@@ -269,9 +275,10 @@ def lstsq(a, b, rcond=None, *, driver=None, call):
         residuals = mx.square(a @ solution - b).sum(-2)
     singular = mx.zeros((0,), dtype=mx.float32)
     if 0 not in call.outputs[3].shape:
-        singular = blocks.singular_vectors(a)[1]
-    rank = blocks.numerical_rank(a).astype(mx.int64) if 0 not in call.outputs[2].shape or a.ndim == 2 else \
-        mx.zeros((0,), dtype=mx.int64)
+        singular = blocks.singular_values(a)
+    rank = mx.zeros((0,), dtype=mx.int64)
+    if 0 not in call.outputs[2].shape:
+        rank = blocks.numerical_rank(a).astype(mx.int64)
     return solution, residuals, rank, singular
 
 

@@ -32,7 +32,8 @@ def _upsample(size, scale_factor, mode, align_corners, recompute, antialias, spa
 
 
 def _options(size, scale_factor, mode, align_corners, recompute, antialias, spatial) -> dict:
-    given = {"size": per_axis(size, spatial)} if size is not None else {"scale_factor": per_axis(scale_factor, spatial)}
+    name, value = ("size", size) if size is not None else ("scale_factor", scale_factor)
+    given = {name: per_axis(value, spatial) if spatial else once(value)}
     given["mode"] = "bilinear" if mode in ("linear", "trilinear") else mode
     if align_corners:
         given["align_corners"] = True
@@ -55,14 +56,8 @@ def upsample_layer(m):
     plain = _upsample(*options, None)
     if plain is not None:
         return Layer(plain, call=lambda self, input: _same_type(self(input), input, m.mode))
-    value = m.size if m.size is not None else m.scale_factor
-    if isinstance(value, (tuple, list)):
-        return blocks.Interpolate(**_options(*options, len(value)))
-    spatial = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}.get(m.mode)
-    if spatial is not None:
-        return blocks.Interpolate(**_options(*options, spatial))
-    # nearest and area with one number: the input says how many axes there are
-    return Layer(None, inline=lambda input: blocks.interpolate(input, **_options(*options, input.ndim - 2)))
+    given = _options(*options, None)
+    return blocks.Interpolate(**given)
 
 
 @op("torch.nn.functional.interpolate", "torch.nn.functional.upsample", layout=CHANNELS_LAST)

@@ -345,7 +345,7 @@ def replay(function, args=(), kwargs=None, *, gradients: bool = True, orders: st
     outcome = Outcome("matched", "", source, caveats)
     if gradients:
         outcome.gradients = _gradients(replayed, names, inputs, arrays, given, result, args, kwargs)
-        if "VJP" in outcome.gradients and any("no gradient" in said for said in caveats):
+        if "vjp" in outcome.gradients.lower() and any("no gradient" in said for said in caveats):
             outcome.gradients = "not checked"  # the caveat says so
         if outcome.gradients not in ("matched", "not checked"):
             outcome.kind = "differs"
