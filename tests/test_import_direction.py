@@ -16,7 +16,7 @@ PACKAGE = "t2m_notebook"
 BOTTOM = {"types", "errors"}
 RULES = BOTTOM | {"rules"}
 ENGINE = RULES | {"blocks", "capture", "coverage", "weights", "port", "parity"}
-FACES = ENGINE | {"session", "render", "widgets", "progress", "torchvision_shim", "notebook"}
+FACES = ENGINE | {"analysis", "session", "render", "widgets", "progress", "torchvision_shim", "notebook"}
 MAY_IMPORT = {
     "types": set(),
     "errors": {"types"},
@@ -25,8 +25,9 @@ MAY_IMPORT = {
     "capture": RULES, "coverage": RULES | {"capture"}, "weights": RULES | {"capture"},
     "port": RULES | {"capture", "weights", "blocks"},
     "parity": RULES | {"capture", "weights", "blocks", "port"},
+    "analysis": RULES | {"capture", "coverage"},
     "training": ENGINE, "script": RULES, "facts": BOTTOM,
-    "session": ENGINE | {"training", "script"},
+    "session": ENGINE | {"analysis", "training", "script"},
     "render": BOTTOM,
     "widgets": BOTTOM | {"render"},
     "notebook": FACES, "target": FACES, "magics": FACES, "bridge": FACES, "demo": FACES,
@@ -64,10 +65,19 @@ def violations(package: Path) -> list[str]:
 
 
 def imports(file: Path, package: Path) -> list[tuple[int, tuple[str, ...]]]:
-    """``(line, dotted name as parts)`` of every import in ``file``, relative ones resolved."""
+    """``(line, dotted name as parts)`` of every import in ``file``, relative ones resolved.
+
+    Imports for annotations alone, under ``if TYPE_CHECKING:``, never run and don't count.
+    """
     inside = (package.name, *file.relative_to(package).parent.parts)
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    never_run = {id(node) for branch in ast.walk(tree)
+                 if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
+                 for statement in branch.body for node in ast.walk(statement)}
     found = []
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
+        if id(node) in never_run:
+            continue
         if isinstance(node, ast.Import):
             found += [(node.lineno, tuple(alias.name.split("."))) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -102,6 +112,17 @@ def test_a_bad_import_is_found(tmp_path, file, source, expected):
     (package / file).write_text(source)
     found = violations(package)
     assert len(found) == 1 and expected in found[0]
+
+
+def test_an_import_for_annotations_alone_is_allowed(tmp_path):
+    package = tmp_path / PACKAGE
+    package.mkdir()
+    (package / "session.py").touch()
+    source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .session import Port\n"
+    (package / "coverage.py").write_text(source)
+    assert violations(package) == []
+    (package / "coverage.py").write_text(source + "else:\n    from .session import Port\n")
+    assert len(violations(package)) == 1
 
 
 def loaded_jupyter(module: str, folder: Path) -> list[str]:

@@ -1,5 +1,7 @@
 """Losses over classes, with torch's class weights, ignored targets and label smoothing."""
 
+import math
+
 import mlx.core as mx
 import mlx.nn as nn
 
@@ -12,8 +14,9 @@ __all__ = ["LinearCrossEntropyLoss", "cross_entropy", "multi_margin_loss", "mult
 def weighted_mean_over_kept(loss, weights, reduction):
     """``loss`` summed, or divided by the summed weights of the targets that count."""
     if reduction == "mean":
-        total = loss.astype(mx.float32).sum() / weights.astype(mx.float32).sum()
-        return total.astype(loss.dtype)
+        total = weights.astype(mx.float32).sum()
+        mean = loss.astype(mx.float32).sum() / mx.where(total == 0, 1, total)
+        return mx.where(total == 0, math.nan, mean).astype(loss.dtype)  # without a target: NaN, no gradient
     return reduce_loss(loss, reduction)
 
 
@@ -59,6 +62,8 @@ def cross_entropy(logits, targets, weight=None, axis=1, ignore_index=-100, label
 def multi_margin_loss(x, y, p=1, margin=1.0, weight=None, reduction="mean"):
     """Scores ``(N, C)`` or ``(C,)`` and classes: the mean over the other classes of
     ``max(0, margin - x[y] + x)**p``, times the target's weight."""
+    x = mx.atleast_1d(x)
+    y = y.reshape(x.shape[:-1])
     target = mx.take_along_axis(x, y[..., None], axis=-1)
     loss = at_least_zero(margin - target + x) ** p
     loss = mx.where(mx.arange(x.shape[-1]) == y[..., None], 0, loss)
@@ -68,6 +73,7 @@ def multi_margin_loss(x, y, p=1, margin=1.0, weight=None, reduction="mean"):
 
 def multilabel_margin_loss(x, y, reduction="mean"):
     """Scores and classes, both ``(N, C)`` or ``(C,)``; the classes of a row end at its first -1."""
+    x, y = mx.atleast_1d(x), mx.atleast_1d(y)
     listed = mx.cumprod((y >= 0).astype(mx.int32), axis=-1) == 1
     classes = mx.where(listed, y, 0)
     is_target = ((classes[..., None] == mx.arange(x.shape[-1])) & listed[..., None]).any(axis=-2)

@@ -18,7 +18,7 @@ def reduce_loss(loss, reduction):
     total = loss.astype(mx.float32).sum()
     if reduction == "mean":
         total = total / loss.size if loss.size else mx.array(math.nan)
-    elif reduction == "batchmean":
+    elif reduction == "batchmean" and loss.ndim:
         total = total / loss.shape[0]
     return total.astype(loss.dtype)
 
@@ -85,7 +85,7 @@ def kl_div_loss(x, y, reduction="mean", log_target=False):
     """Of log-probabilities ``x`` and a target ``y`` of probabilities, or their logarithms."""
     if log_target:
         return reduce_loss(mx.exp(y) * (y - x), reduction)
-    log_y = mx.log(mx.where(y > 0, y, 1))
+    log_y = mx.log(mx.where(y == 0, 1, y))
     return reduce_loss(y * log_y - y * x, reduction)
 
 

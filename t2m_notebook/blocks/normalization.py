@@ -67,6 +67,8 @@ class BatchNorm(nn.Module):
             return batch_norm_train(x, weight=weight, bias=bias, eps=self.eps)[0]
         if not self.training:
             return batch_norm(x, self.running_mean, self.running_var, weight, bias, self.eps)
+        if x.size == 0:
+            return x
         momentum = self.momentum
         if momentum is None:
             self.num_batches_tracked = self.num_batches_tracked + 1

@@ -17,7 +17,7 @@ def pixel_shuffle(x: mx.array, factor: int) -> mx.array:
     """(..., H, W, C * r * r) to (..., H * r, W * r, C)."""
     *lead, height, width, channels = x.shape
     x = x.reshape(*lead, height, width, channels // factor**2, factor, factor)
-    x = mx.moveaxis(mx.moveaxis(x, -2, -5), -1, -3)  # (..., H, r, W, C, r) to (..., H, r, W, r, C)
+    x = mx.moveaxis(mx.moveaxis(x, -2, -4), -1, -2)  # (..., H, W, C, r, r) to (..., H, r, W, r, C)
     return x.reshape(*lead, height * factor, width * factor, channels // factor**2)
 
 
@@ -37,7 +37,7 @@ def channel_shuffle(x: mx.array, groups: int) -> mx.array:
 def unfold(x: mx.array, kernel_size, dilation=(1, 1), padding=(0, 0), stride=(1, 1)) -> mx.array:
     """Patches of (N, H, W, C): (N, patches, C * kH * kW), the channels outermost."""
     patches = mx.stack(pool_windows(x, kernel_size, stride, padding, dilation, False, 0), axis=-1)
-    return patches.reshape(x.shape[0], patches.shape[1] * patches.shape[2], -1)
+    return patches.flatten(3).flatten(1, 2)
 
 
 def fold(x: mx.array, output_size, kernel_size, dilation=(1, 1), padding=(0, 0), stride=(1, 1)) -> mx.array:

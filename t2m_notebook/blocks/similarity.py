@@ -29,6 +29,7 @@ def normalize(x: mx.array, axis=-1, p: float = 2.0, eps: float = 1e-12) -> mx.ar
 
 def cosine_similarity(a: mx.array, b: mx.array, axis: int = -1, eps: float = 1e-8) -> mx.array:
     """Cosine of the angle between ``a`` and ``b`` along ``axis``; a norm counts as at least ``eps``."""
+    a, b = mx.broadcast_arrays(a, b)
     return (a / mx.maximum(safe_norm(a, axis), eps) * (b / mx.maximum(safe_norm(b, axis), eps))).sum(axis)
 
 

@@ -2,8 +2,8 @@
 
 import mlx.core as mx
 
-__all__ = ["median_with_indices", "mode_with_indices", "nanmedian_with_indices", "nanquantile", "quantile",
-           "vector_norm"]
+__all__ = ["correlation", "covariance", "median_with_indices", "mode_with_indices", "nanmedian_with_indices", "nanquantile",
+           "quantile", "vector_norm"]
 
 
 def vector_norm(x, ord=2, axis=None, keepdims=False):
@@ -104,3 +104,32 @@ def nanquantile(x, q, axis=0, keepdims=False, interpolation="linear"):
     last = mx.maximum(mx.sum((~mx.isnan(mx.stop_gradient(ordered))).astype(mx.float32), axis=-1, keepdims=True) - 1, 0)
     value = _interpolated(ordered, q.reshape(-1).astype(mx.float32) * last, interpolation)
     return _arranged(value, q, axis, x.ndim, keepdims)
+
+
+def covariance(x, correction=1, repeats=None, weights=None):
+    """Covariance matrix of the rows of ``x``, a scalar for one row. ``repeats`` counts how often each
+    column was seen, ``weights`` says how much it matters."""
+    rows = x.astype(mx.float32) if not mx.issubdtype(x.dtype, mx.inexact) else x
+    rows = rows.reshape(1, -1) if rows.ndim < 2 else rows
+    factors = [w.reshape(-1).astype(mx.float32) for w in (repeats, weights) if w is not None]
+    if not factors:
+        centred = rows - mx.mean(rows, axis=1, keepdims=True)
+        product, count = centred @ mx.conj(centred).T, rows.shape[1] - correction
+    else:
+        w = factors[0] * factors[-1] if len(factors) == 2 else factors[0]
+        total = mx.sum(w)
+        centred = rows - mx.sum(rows * w, axis=1, keepdims=True) / total
+        product = (centred * w) @ mx.conj(centred).T
+        count = total - correction * (mx.sum(w * factors[-1]) / total if weights is not None else 1)
+    matrix = product / (mx.maximum(count, 0) if isinstance(count, mx.array) else max(count, 0))
+    return matrix.squeeze() if x.ndim < 2 or x.shape[0] == 1 else matrix
+
+
+def correlation(x):
+    """Pearson's correlation matrix of the rows of ``x``."""
+    matrix = covariance(x)
+    if matrix.ndim == 0:
+        return matrix / matrix
+    deviation = mx.sqrt(mx.real(mx.diagonal(matrix)))
+    scaled = matrix / deviation[:, None] / deviation[None, :]
+    return scaled if scaled.dtype == mx.complex64 else mx.clip(scaled, -1, 1)

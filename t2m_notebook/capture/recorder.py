@@ -106,12 +106,12 @@ class Recorder(TorchFunctionMode):
         self.trace_sizes = trace_sizes
         self.progress = progress
         self._known: dict[int, tuple[weakref.ref, int, int]] = {}
-        self._paths = {}
+        self._paths: dict[int, list[str]] = {}
         self._stack: list[ModuleCall] = []
         self._inside_leaf = 0
         self._registering = False
-        for path, module in model.named_modules():
-            self._paths.setdefault(id(module), path)
+        for path, module in model.named_modules(remove_duplicate=False):
+            self._paths.setdefault(id(module), []).append(path)
         self._register_state(model)
 
     # -- values -----------------------------------------------------------------------
@@ -300,16 +300,29 @@ class Recorder(TorchFunctionMode):
 
     # -- module calls -------------------------------------------------------------------
 
+    def _path(self, module, parent: ModuleCall | None) -> str:
+        """The module's place in the tree. One without weights that stands in several places
+        (a shared activation) is taken where its caller holds it."""
+        paths = self._paths.get(id(module))
+        if not paths:
+            return ""
+        if len(paths) > 1 and parent is not None and not module.state_dict():
+            prefix = parent.path + "." if parent.path else ""
+            return next((path for path in paths if path.startswith(prefix)), paths[0])
+        return paths[0]
+
     def call_module(self, module, args, kwargs):
         """Run ``module`` as torch would and record the call."""
-        if self._inside_leaf:
+        if self._inside_leaf or (id(module) not in self._paths and self._stack):
+            # A module outside the tree (made in the forward, kept in a plain list): what it
+            # runs counts as its caller's.
             return _original_call(module, *args, **kwargs)
         parent = self._stack[-1] if self._stack else None
         leaf = is_leaf(module)
         frames = _frames(2)
         tensors = self._tensors(args, self._tensors(kwargs, [])) if leaf else []
         encoded = _unrecorded(self._encode, (tuple(args), dict(kwargs)))
-        call = ModuleCall(self.recording.event_count, self._paths.get(id(module), ""), module, *encoded, parent,
+        call = ModuleCall(self.recording.event_count, self._path(module, parent), module, *encoded, parent,
                           frames, leaf)
         indices = [self._known[id(tensor)][1] for tensor in tensors]
         self.recording.event_count += 1

@@ -139,10 +139,26 @@ def _wanted_orders(recording: Recording, steps: list[Step]) -> dict[int, Order]:
 
 
 def plan_layout(recording: Recording) -> LayoutPlan:
-    """The layout of a recorded forward."""
-    plan = LayoutPlan(steps=steps_of(recording))
-    steps = list(plan.steps.values())
-    wanted = _wanted_orders(recording, steps)
+    """The layout of a recorded forward. Where a transpose remains, its value is asked for in
+    that order from the start, and the plan with fewer transposes stays."""
+    steps = steps_of(recording)
+    wanted = _wanted_orders(recording, list(steps.values()))
+    best = _plan(recording, steps, wanted)
+    for _ in range(3):
+        hints = {c.value: c.order for c in best.conversions}
+        if not hints:
+            break
+        again = _plan(recording, steps, {**wanted, **hints})
+        if len(again.conversions) >= len(best.conversions):
+            break
+        best, wanted = again, {**wanted, **hints}
+    return _plan(recording, steps, wanted)
+
+
+def _plan(recording: Recording, by_index: dict[int, Step], wanted: dict[int, Order]) -> LayoutPlan:
+    """The forward pass: every step chooses, given what is wanted of its results."""
+    plan = LayoutPlan(steps=by_index)
+    steps = list(by_index.values())
     orders = plan.orders
     for value in recording.values:
         if value.kind in ("input", "parameter", "buffer", "attribute", "constant") and value.previous is None:
@@ -168,12 +184,13 @@ def plan_layout(recording: Recording) -> LayoutPlan:
                 orders.setdefault(index, standard(len(recording.values[index].shape)))
             continue
         move = _flatten_into_linear(recording, step, users, plan)
+        step.pretend_standard = move is not None
         if move is not None:
-            step.pretend_standard = True
             inputs = tuple(array.order for array in step.arrays)
             step.plan = Plan(inputs, tuple(standard(len(f.shape)) for f in step.call.outputs))
         else:
             step.plan = step.layout.forward(step.call, step.arrays, [wanted.get(i) for i in step.outputs])
+            step.plan = _keep_together(recording, step, users, step.plan)
         for array, order in zip(step.arrays, step.plan.inputs, strict=True):
             if tuple(order) != array.order:
                 name = spec_name(step.event.name) if isinstance(step.event, OpCall) else step.call.name
@@ -184,6 +201,47 @@ def plan_layout(recording: Recording) -> LayoutPlan:
     for value in recording.values:
         order_of(value.index)
     return plan
+
+
+def _keep_together(recording: Recording, step: Step, users, plan: Plan) -> Plan:
+    """A transpose between two reshapes (a channel shuffle): renaming its axes would only put
+    the work off to the reshape, which would have to go back to torch's order. Then the data
+    moves here, and stays channels last."""
+    if step.layout.name != "permutation" or len(step.outputs) != 1 or step.arrays[0].is_standard:
+        return plan
+    reshapes = _reading_reshapes(step.outputs[0], users)
+    if not reshapes:
+        return plan
+
+    def free(order: Order) -> bool:
+        for reader in reshapes:
+            array = reader.arrays[0]
+            array.order = order
+            if tuple(reader.layout.forward(reader.call, reader.arrays, [None]).inputs[0]) != order:
+                return False
+        return True
+
+    here = tuple(step.arrays[0].order)
+    if not free(tuple(plan.outputs[0])) and free(here):
+        return Plan(plan.inputs, (here,))
+    return plan
+
+
+def _reading_reshapes(index: int, users) -> list[Step]:
+    """The reshapes that read a value, directly or through elementwise steps; empty when
+    anything else does."""
+    found: list[Step] = []
+    for reader in users.get(index, ()):
+        if reader.call is not None and reader.layout.name == "reshape":
+            found.append(reader)
+        elif reader.layout is POINTWISE and len(reader.arrays) == 1 and len(reader.outputs) == 1:
+            deeper = _reading_reshapes(reader.outputs[0], users)
+            if not deeper:
+                return []
+            found += deeper
+        else:
+            return []
+    return found
 
 
 def _fixed_parameters(recording: Recording, plan: LayoutPlan) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .array import Array
 from .expression import Expr, binary, blocks, mx
-from .layouts import POINTWISE
+from .layouts import POINTWISE, STANDARD
 from .promotion import is_number, promoted, result, to_dtype, torch_common
 from .registry import op, refuse, rename
 
@@ -138,3 +138,14 @@ def signbit(x):
     if x.is_floating:
         return blocks.signbit(x)
     return x < 0
+
+
+@op("torch.isin", layout=STANDARD)
+def isin(elements, test_elements, assume_unique=False, invert=False):
+    """Whether each element equals one of the test elements: all pairs are compared."""
+    if is_number(elements) or is_number(test_elements):
+        found = elements == test_elements
+        found = mx.any(found) if is_number(elements) else found
+    else:
+        found = mx.any(elements[..., None] == test_elements.reshape(-1), axis=-1)
+    return ~found if invert else found

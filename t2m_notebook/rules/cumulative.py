@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .array import Array
 from .expression import blocks, mlx_dtype, mx
-from .layouts import AXIS
+from .layouts import AXIS, STANDARD
 from .promotion import HALF, cast, in_float
 from .registry import op
 
@@ -59,3 +60,34 @@ def diff(x, n=1, dim=-1, prepend=None, append=None):
     parts = [part for part in (prepend, x, append) if part is not None]
     value = mx.concatenate(parts, axis=axis) if len(parts) > 1 else x
     return blocks.diff(value, axis=axis) if n == 1 else blocks.diff(value, n=n, axis=axis)
+
+
+@op("torch.trapezoid", "torch.trapz", layout=STANDARD)
+def trapezoid(y, x=None, dx=None, dim=-1):
+    """The area under the values, by the trapezoidal rule."""
+    return _area(blocks.trapezoid, y, x, dx, dim)
+
+
+@op("torch.cumulative_trapezoid", layout=STANDARD)
+def cumulative_trapezoid(y, x=None, dx=None, dim=-1):
+    """The area up to each value, by the trapezoidal rule."""
+    return _area(blocks.cumulative_trapezoid, y, x, dx, dim)
+
+
+def _area(block, y, x, dx, dim):
+    if x is not None and not isinstance(x, Array):
+        x, dx = None, x
+    options = {"dx": dx} if dx not in (None, 1) else {}
+    options |= {"x": x} if x is not None else {}
+    return block(y, **options, **({"axis": dim} if dim != -1 else {}))
+
+
+@op("torch.gradient", layout=STANDARD)
+def gradient(x, spacing=1, dim=None, edge_order=1):
+    """Central differences inside, one-sided ones at the edges: an array per dimension."""
+    spacing = 1 if spacing is None else spacing
+    dims = list(range(x.ndim)) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    spacings = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(dims)
+    block = lambda step: blocks.gradient_at if isinstance(step, Array) else blocks.gradient
+    edges = {"edge_order": 2} if edge_order == 2 else {}
+    return tuple(block(step)(x, step, axis=int(d), **edges) for step, d in zip(spacings, dims, strict=True))

@@ -138,7 +138,10 @@ def _single_axis_last(order: Order, array: Array) -> bool:
 
 def _pointwise_backward(call, arrays, wanted):
     want = next((w for w in wanted if w is not None), None)
-    return [want if want is not None and a.ndim == len(want) else None for a in arrays]
+    if want is None:
+        return [None] * len(arrays)
+    return [fit(want, a.ndim) if a.ndim == len(want) or broadcasts_in(want, a.ndim) or _single_axis_last(want, a)
+            else None for a in arrays]
 
 
 #: Elementwise with broadcasting: any common order.
@@ -152,9 +155,14 @@ def _axis_forward(call, arrays, wanted) -> Plan:
     return Plan(inputs, tuple(order if len(o.shape) == ndim else standard(len(o.shape)) for o in call.outputs))
 
 
+def _axis_backward(call, arrays, wanted):
+    want = next((w for w in wanted if w is not None), None)
+    return [want if want is not None and a.ndim == len(want) else None for a in arrays]
+
+
 #: Works along named axes and keeps the rank (softmax, cat, cumsum, roll, pad): any common
 #: order, as the rule asks ``x.axis(dim)``.
-AXIS = Layout("axis", _axis_forward, _pointwise_backward)
+AXIS = Layout("axis", _axis_forward, _axis_backward)
 
 
 def _reduce_forward(call, arrays, wanted) -> Plan:

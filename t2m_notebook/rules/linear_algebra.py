@@ -245,8 +245,9 @@ def _tolerances(rtol: Any, atol: Any) -> dict[str, Any]:
 @op("torch.linalg.pinv")
 def pinv(x, rcond=None, hermitian=False, *, atol=None, rtol=None):
     """Singular values below the tolerance count as zero; the default tolerance is torch's.
-    The general form serves symmetric matrices as well."""
-    return blocks.pseudo_inverse(_real(x), **_tolerances(rcond if rtol is None else rtol, atol))
+    For a symmetric matrix torch reads the lower triangle."""
+    matrix = blocks.mirrored(_real(x)) if hermitian else _real(x)
+    return blocks.pseudo_inverse(matrix, **_tolerances(rcond if rtol is None else rtol, atol))
 
 
 @op("torch.pinverse")

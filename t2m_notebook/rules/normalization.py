@@ -108,7 +108,7 @@ def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=
     if not use_input_stats:
         return blocks.batch_norm(input, running_mean, running_var, **_affine(weight, bias, eps))
     if running_mean is not None:
-        refuse("running_mean", running_mean, "F.instance_norm writes to it; use nn.InstanceNorm1d/2d/3d with "
+        refuse("running_mean", None, "F.instance_norm writes to it; use nn.InstanceNorm1d/2d/3d with "
                                              "track_running_stats=True, or pass None")
     return blocks.instance_norm(input, **_affine(weight, bias, eps))
 

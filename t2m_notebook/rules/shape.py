@@ -41,7 +41,7 @@ def _permutation(arguments: Sequence, ndim: int) -> list[int]:
     return [int(dim) % ndim for dim in flat_ints(arguments)] if ndim else []
 
 
-@op("torch.permute", layout=permuting(lambda call, x: _permutation(call.arguments["dims"], x.ndim)))
+@op("torch.permute", "torch.permute_copy", layout=permuting(lambda call, x: _permutation(call.arguments["dims"], x.ndim)))
 def permute(x, *dims, call):
     """Nothing is emitted where the value is laid out that way already."""
     return permuted(x, _permutation(dims, x.ndim), call)
@@ -57,7 +57,7 @@ def swapped(ndim: int, first: int, second: int) -> list[int]:
 _transposition = permuting(lambda call, x: swapped(x.ndim, call.arguments["dim0"], call.arguments["dim1"]))
 
 
-@op("torch.transpose", "torch.swapdims", layout=_transposition)
+@op("torch.transpose", "torch.transpose_copy", "torch.swapdims", layout=_transposition)
 def transpose(x, dim0, dim1, *, call):
     """MLX's ``transpose`` takes a full permutation; two axes are swapped by ``swapaxes``."""
     return permuted(x, swapped(x.ndim, dim0, dim1), call, (dim0, dim1))
@@ -98,7 +98,7 @@ def _last_two(ndim: int) -> list[int]:
     return swapped(ndim, -2, -1) if ndim >= 2 else list(range(ndim))
 
 
-@op("torch.t", "torch.Tensor.T", layout=permuting(lambda call, x: _reversed(x.ndim)))
+@op("torch.t", "torch.t_copy", "torch.Tensor.T", layout=permuting(lambda call, x: _reversed(x.ndim)))
 def t(x, *, call):
     """All dimensions reversed."""
     return permuted(x, _reversed(x.ndim), call)
@@ -130,7 +130,7 @@ def reshaped(x: Array, sizes: Sequence[int], call: Call) -> Expr:
     return x.reshape(*physical)
 
 
-@op("torch.reshape", "torch.Tensor.view", "torch.Tensor._unsafe_view", layout=RESHAPE)
+@op("torch.reshape", "torch.Tensor.view", "torch.Tensor._unsafe_view", "torch.view_copy", layout=RESHAPE)
 def reshape(x, *shape, dtype=None, call):
     """Free in channels-last order where whole blocks stay together; else from torch's order."""
     if shape and not isinstance(shape[0], (int, tuple, list)):
@@ -183,7 +183,7 @@ def unflatten(x, dim, sizes, *, call):
 
 # -- dimensions of size one ---------------------------------------------------------------
 
-@op("torch.squeeze", layout=SQUEEZE)
+@op("torch.squeeze", "torch.squeeze_copy", layout=SQUEEZE)
 def squeeze(x, dim=None):
     """Torch leaves a dimension alone whose size is not one, MLX raises: those are left out."""
     if dim is None:
@@ -205,7 +205,7 @@ def with_axis(x: Expr, axis: int, ndim: int) -> Expr:
     return x[:, None] if axis == 1 else mx.expand_dims(x, axis)
 
 
-@op("torch.unsqueeze", layout=UNSQUEEZE)
+@op("torch.unsqueeze", "torch.unsqueeze_copy", layout=UNSQUEEZE)
 def unsqueeze(x, dim, *, call):
     position = call.order.index(int(dim) % (x.ndim + 1))
     return with_axis(x, int(dim) if position == int(dim) % (x.ndim + 1) else position, x.ndim)
@@ -219,7 +219,7 @@ def slice_at(x: Array, axis: int, item: object) -> Expr:
     return x[(*[slice(None)] * axis, item)] if axis else x[item]
 
 
-@op("torch.select", layout=UNBIND)
+@op("torch.select", "torch.select_copy", layout=UNBIND)
 def select(x, dim, index):
     return slice_at(x, x.axis(dim), index)
 
@@ -233,7 +233,7 @@ def narrow(x, dim, start, length):
     return slice_at(x, x.axis(dim), slice(start if start != 0 or isinstance(start, Size) else None, start + length))
 
 
-@op("torch.unbind", layout=UNBIND)
+@op("torch.unbind", "torch.unbind_copy", layout=UNBIND)
 def unbind(x, dim=0):
     """``mx.unstack``, a tuple as in torch."""
     return mx.unstack(x, axis=x.axis(dim))

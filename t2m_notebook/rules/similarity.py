@@ -12,17 +12,22 @@ def _given(defaults: dict, **values) -> dict:
     return {name: value for name, value in values.items() if value != defaults[name]}
 
 
+def _axis(x, dim):
+    """A number has no axis: all of it is one vector."""
+    return x.axis(dim) if x.ndim else None
+
+
 @op("torch.nn.functional.normalize", layout=AXIS)
 def normalize(input, p=2.0, dim=1, eps=1e-12):
     """The gradient at a zero vector is zero, as in torch."""
-    axis = tuple(input.axis(d) for d in dim) if isinstance(dim, (tuple, list)) else input.axis(dim)
+    axis = tuple(input.axis(d) for d in dim) if isinstance(dim, (tuple, list)) else _axis(input, dim)
     return blocks.normalize(input, axis=axis, **_given({"p": 2.0, "eps": 1e-12}, p=p, eps=eps))
 
 
 def _reducing_forward(call, arrays, wanted) -> Plan:
     """Both arguments in one order, the result without the dimension."""
     ndim = max(a.ndim for a in arrays)
-    if any(a.ndim != ndim for a in arrays):
+    if ndim == 0 or any(a.ndim != ndim for a in arrays):
         return STANDARD.forward(call, arrays, wanted)
     order = majority(arrays, ndim)
     dim = call.arguments.get("dim", 1)
@@ -35,7 +40,7 @@ _REDUCING = Layout("reduce", _reducing_forward, lambda call, arrays, wanted: [No
 @op("torch.nn.functional.cosine_similarity", layout=_REDUCING)
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     wide = x1 if x1.ndim >= x2.ndim else x2
-    axis = wide.axis(dim)
+    axis = _axis(wide, dim)
     if x1.ndim != x2.ndim and axis >= 0:
         axis -= wide.ndim
     return blocks.cosine_similarity(x1, x2, axis=axis, **_given({"eps": 1e-8}, eps=eps))

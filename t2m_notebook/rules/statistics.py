@@ -152,3 +152,18 @@ def quantile(x, q, dim=None, keepdim=False, interpolation="linear"):
 def nanquantile(x, q, dim=None, keepdim=False, interpolation="linear"):
     """Quantiles of the values that are not NaN."""
     return _quantile(blocks.nanquantile, x, q, dim, keepdim, interpolation)
+
+
+@op("torch.cov", layout=STANDARD)
+def cov(x, correction=1, fweights=None, aweights=None):
+    """The covariance matrix of the rows."""
+    options = {"correction": correction} if correction != 1 else {}
+    options |= {"repeats": fweights} if fweights is not None else {}
+    options |= {"weights": aweights} if aweights is not None else {}
+    return blocks.covariance(x, **options)
+
+
+@op("torch.corrcoef", layout=STANDARD)
+def corrcoef(x):
+    """The correlation matrix of the rows."""
+    return blocks.correlation(x)

@@ -116,7 +116,7 @@ def reshaped_order(order: Order, before: Sequence[int], after: Sequence[int],
     """The order of the result when a value of shape ``before`` laid out in ``order`` is
     reshaped to ``after`` without moving data; None where data would have to move."""
     before, after = [int(size) for size in before], [int(size) for size in after]
-    if order == standard(len(before)):
+    if order == standard(len(before)) and wanted in (None, standard(len(after))):
         return standard(len(after))
     if math.prod(before) == 0:
         return None
