@@ -100,11 +100,11 @@ class LinearCrossEntropyLoss(nn.Module):
         for features in out_features:
             size *= features
         self.linear = nn.Linear(in_features, size, bias=bias)
-        self.options = options
+        self._options = options
         if weight is not None:
             self.weight = weight
             self.freeze(recurse=False, keys=["weight"])
 
     def __call__(self, input, target):
         logits = self.linear(input).reshape(*input.shape[:-1], *self.shape)
-        return cross_entropy(logits, target, self.get("weight"), axis=input.ndim - 1, **self.options)
+        return cross_entropy(logits, target, self.get("weight"), axis=input.ndim - 1, **self._options)

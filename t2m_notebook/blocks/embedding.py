@@ -3,7 +3,8 @@
 import mlx.core as mx
 import mlx.nn as nn
 
-__all__ = ["EmbeddingWithOptions", "PaddedEmbedding", "embedding_lookup"]
+__all__ = ["EmbeddingBag", "EmbeddingWithOptions", "PaddedEmbedding", "embedding_bag",
+           "embedding_lookup"]
 
 
 def embedding_lookup(x, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False):
@@ -44,7 +45,44 @@ class EmbeddingWithOptions(nn.Embedding):
 
     def __init__(self, num_embeddings, dims, **options):
         super().__init__(num_embeddings, dims)
-        self.options = options
+        self._options = options
 
     def __call__(self, x):
-        return embedding_lookup(x, self.weight, **self.options)
+        return embedding_lookup(x, self.weight, **self._options)
+
+
+def embedding_bag(x, weight, offsets=None, mode="mean", per_sample_weights=None, include_last_offset=False,
+                  padding_idx=None, **options):
+    """Embeddings of each bag of tokens reduced to one: ``sum``, ``mean`` or ``max``.
+
+    ``x`` is ``(B, N)``, or ``(L,)`` with the ``offsets`` ``(B,)`` at which the bags start; the result is
+    ``(B, D)``. Tokens equal to ``padding_idx`` don't count; an empty bag gives zeros.
+    """
+    rows = embedding_lookup(x, weight, **options)
+    counts = mx.ones(x.shape, dtype=mx.bool_) if padding_idx is None else x != padding_idx
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights[..., None]
+    if x.ndim == 1:  # (1, L) tokens, each in at most one of B bags
+        starts = offsets[:-1] if include_last_offset else offsets
+        bag = (mx.arange(x.shape[0])[:, None] >= starts).sum(axis=1) - 1
+        belongs = mx.arange(starts.shape[0])[:, None] == bag
+        if include_last_offset:
+            belongs = belongs & (mx.arange(x.shape[0]) < offsets[-1])
+        rows, counts = rows[None], belongs & counts
+    if mode == "max":
+        found = mx.where(counts[..., None], rows, -mx.inf).max(axis=1)
+        return mx.where(counts.any(axis=1)[:, None], found, 0)
+    members = counts.astype(rows.dtype)
+    total = members @ rows[0] if x.ndim == 1 else (members[..., None] * rows).sum(axis=1)
+    return total if mode == "sum" else total / mx.maximum(members.sum(axis=1, keepdims=True), 1)
+
+
+class EmbeddingBag(nn.Embedding):
+    """``torch.nn.EmbeddingBag``: an embedding that reduces each bag of tokens to one vector."""
+
+    def __init__(self, num_embeddings, dims, **options):
+        super().__init__(num_embeddings, dims)
+        self._options = options
+
+    def __call__(self, input, offsets=None, per_sample_weights=None):
+        return embedding_bag(input, self.weight, offsets, per_sample_weights=per_sample_weights, **self._options)

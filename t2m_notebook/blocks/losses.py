@@ -30,14 +30,14 @@ class Loss(nn.Module):
         super().__init__()
         self.function = function
         arrays = {name: value for name, value in options.items() if isinstance(value, mx.array)}
-        self.options = {name: value for name, value in options.items() if name not in arrays}
-        self.weights = list(arrays)
+        self._options = {name: value for name, value in options.items() if name not in arrays}
+        self._weights = list(arrays)
         for name, value in arrays.items():
             self[name] = value
-        self.freeze(keys=self.weights)
+        self.freeze(keys=self._weights)
 
     def __call__(self, *args, **kwargs):
-        return self.function(*args, **kwargs, **self.options, **{name: self[name] for name in self.weights})
+        return self.function(*args, **kwargs, **self._options, **{name: self[name] for name in self._weights})
 
 
 def at_least_zero(x):
@@ -58,8 +58,9 @@ def elementwise_loss(kind, x, y, weight=None, reduction="mean", threshold=1.0):
         loss = error
     if weight is None:
         return reduce_loss(loss, reduction)
-    loss = loss * weight
-    return loss.sum() / weight.sum() if reduction == "mean" else reduce_loss(loss, reduction)
+    if reduction == "mean" and kind != "huber":  # torch divides by the weights, by their number for huber
+        return (loss * weight).sum() / weight.sum()
+    return reduce_loss(loss * weight, reduction)
 
 
 def clipped_log(p):

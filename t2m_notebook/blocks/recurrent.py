@@ -103,11 +103,11 @@ class _Recurrent(nn.Module):
                  bidirectional=False, proj_size=0):
         super().__init__()
         self.batch_first, self.bidirectional, self.dropout = batch_first, bidirectional, dropout
-        self.suffixes = [f"l{layer}{direction}" for layer in range(num_layers)
+        self._suffixes = [f"l{layer}{direction}" for layer in range(num_layers)
                          for direction in ("", "_reverse")[: 1 + bidirectional]]
         rows, state_size = self.gates * hidden_size, proj_size or hidden_size
         bound = hidden_size**-0.5
-        for suffix in self.suffixes:
+        for suffix in self._suffixes:
             width = input_size if suffix.startswith("l0") else state_size * (1 + bidirectional)
             shapes = {"weight_ih": (rows, width), "weight_hh": (rows, state_size)}
             if bias:
@@ -120,7 +120,7 @@ class _Recurrent(nn.Module):
     def run(self, x, states):
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
         weights = [[self.get(f"{name}_{suffix}") for name in names[: 5 if self.gates == 4 else 4]]
-                   for suffix in self.suffixes]
+                   for suffix in self._suffixes]
         return recurrent_layers(self.sweep, x, states, weights, self.bidirectional, self.batch_first,
                                 self.dropout if self.training else 0.0)
 

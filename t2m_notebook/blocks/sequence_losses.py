@@ -63,19 +63,19 @@ class AdaptiveLogSoftmaxWithLoss(nn.Module):
 
     def __init__(self, in_features, n_classes, cutoffs, div_value=4.0, head_bias=False):
         super().__init__()
-        self.cutoffs = [*cutoffs, n_classes]
-        clusters = len(self.cutoffs) - 1
-        self.head = nn.Linear(in_features, self.cutoffs[0] + clusters, bias=head_bias)
+        self._cutoffs = [*cutoffs, n_classes]
+        clusters = len(self._cutoffs) - 1
+        self.head = nn.Linear(in_features, self._cutoffs[0] + clusters, bias=head_bias)
         self.tail = []
         for index in range(clusters):
             width = int(in_features // div_value ** (index + 1))
-            size = self.cutoffs[index + 1] - self.cutoffs[index]
+            size = self._cutoffs[index + 1] - self._cutoffs[index]
             self.tail.append([nn.Linear(in_features, width, bias=False), nn.Linear(width, size, bias=False)])
 
     def log_prob(self, input):
         """Log-probabilities of all classes."""
         head = nn.log_softmax(self.head(input), axis=-1)
-        first = self.cutoffs[0]
+        first = self._cutoffs[0]
         parts = [head[..., :first]]
         for index, (narrow, wide) in enumerate(self.tail):
             parts.append(nn.log_softmax(wide(narrow(input)), axis=-1) + head[..., first + index, None])

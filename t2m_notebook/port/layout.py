@@ -232,6 +232,8 @@ def _reading_reshapes(index: int, users) -> list[Step]:
     anything else does."""
     found: list[Step] = []
     for reader in users.get(index, ()):
+        if reader.outputs == [index]:
+            continue  # hands back the very same tensor
         if reader.call is not None and reader.layout.name == "reshape":
             found.append(reader)
         elif reader.layout is POINTWISE and len(reader.arrays) == 1 and len(reader.outputs) == 1:
@@ -307,8 +309,8 @@ def _flatten_into_linear(recording: Recording, step: Step, users, plan: LayoutPl
     while stack:
         index = stack.pop()
         plan.column_values[index] = move
-        stack += [user.outputs[0] for user in users.get(index, ())
-                  if not (isinstance(user.event, ModuleCall) and is_linear(type(user.event.module)))]
+        stack += [user.outputs[0] for user in users.get(index, ()) if user.outputs != [index]
+                  and not (isinstance(user.event, ModuleCall) and is_linear(type(user.event.module)))]
     return move
 
 
@@ -324,6 +326,8 @@ def _only_linears(recording: Recording, index: int, users) -> list[nn.Module]:
         return []
     found: list[nn.Module] = []
     for step in users.get(index, ()):
+        if step.outputs == [index]:
+            continue
         module = step.event.module if isinstance(step.event, ModuleCall) else None
         if module is not None and is_linear(type(module)):
             if recording.root and sum(call.module is module for call in recording.root.walk()) != 1:

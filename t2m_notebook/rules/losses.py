@@ -63,7 +63,7 @@ def given(**options) -> dict:
     """The options that differ from the block's default."""
     defaults = {"reduction": "mean", "weight": None, "pos_weight": None, "ignore_index": -100, "label_smoothing": 0.0,
                 "log_target": False, "log_input": True, "full": False, "swap": False, "zero_infinity": False,
-                "blank": 0, "p": 2.0, "margin": 1.0, "bias": False}
+                "blank": 0, "bias": False}
     return {name: value for name, value in options.items()
             if not (name in defaults and (value is defaults[name] or
                                           not hasattr(value, "node") and value == defaults[name]))}
@@ -149,8 +149,9 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
 
 @op("torch.nn.functional.hinge_embedding_loss", layout=ELEMENTWISE)
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
-    return blocks.hinge_embedding_loss(input, target, **given(
-        margin=margin, reduction=legacy(reduction, size_average, reduce)))
+    options = {} if margin == 1 else {"margin": margin}
+    return blocks.hinge_embedding_loss(input, target, **options, **given(
+        reduction=legacy(reduction, size_average, reduce)))
 
 
 @op("torch.nn.functional.soft_margin_loss", layout=ELEMENTWISE)
@@ -180,9 +181,10 @@ def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None,
 def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, swap=False, size_average=None,
                         reduce=None, reduction="mean"):
     """A block: MLX's adds eps elsewhere and knows no swap."""
-    options = {} if eps == 1e-6 else {"eps": eps}
-    return blocks.triplet_margin_loss(anchor, positive, negative, **given(
-        margin=margin, p=p, swap=swap, reduction=legacy(reduction, size_average, reduce)), **options)
+    options = {"margin": (margin, 1), "p": (p, 2), "eps": (eps, 1e-6)}
+    options = {name: value for name, (value, default) in options.items() if value != default}
+    return blocks.triplet_margin_loss(anchor, positive, negative, **options, **given(
+        swap=swap, reduction=legacy(reduction, size_average, reduce)))
 
 
 @op("torch.nn.functional.triplet_margin_with_distance_loss")
@@ -233,9 +235,9 @@ def linear_cross_entropy(input, linear_weight, target, linear_bias=None, weight=
 
 @op("torch.nn.functional.multi_margin_loss")
 def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"):
-    options = {} if p == 1 else {"p": p}
+    options = ({} if p == 1 else {"p": p}) | ({} if margin == 1 else {"margin": margin})
     return blocks.multi_margin_loss(input, target, **options, **given(
-        margin=margin, weight=weight, reduction=legacy(reduction, size_average, reduce)))
+        weight=weight, reduction=legacy(reduction, size_average, reduce)))
 
 
 @op("torch.nn.functional.multilabel_margin_loss")

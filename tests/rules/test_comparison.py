@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.rules.replay import replay
-from tests.rules.verdicts import ORDERS, check, supported
+from tests.rules.op_checks import ORDERS, check, supported
 
 NAMES = ["eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor", "logical_not", "where",
          "masked_fill", "isclose", "isnan", "isfinite", "isinf", "isposinf", "isneginf", "isreal", "signbit", "isin"]

@@ -69,3 +69,29 @@ def test_padded_embedding_compiled():
     weight = layer.weight
     gradient = mx.compile(mx.grad(loss))(weight)
     assert gradient[0].sum().item() == 0 and gradient[2].sum().item() == 15
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_bag_samples(dtype):
+    tally = run_op("nn.functional.embedding_bag", dtype, gradients=dtype == torch.float32, seconds=4)
+    assert tally.verdict == "matched", tally.line()
+
+
+@pytest.mark.parametrize("options", [{}, {"padding_idx": 2}, {"include_last_offset": True}])
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_bags(mode, options):
+    torch.manual_seed(0)
+    module = nn.EmbeddingBag(10, 5, mode=mode, **options)
+    if "include_last_offset" not in options:
+        outcome = replay(module, (TOKENS,), also=((TOKENS[:1, :3],),))
+        assert outcome.kind == "matched" and outcome.gradients == "matched", outcome
+    tokens, last = TOKENS.reshape(-1), "include_last_offset" in options
+    offsets, fewer = torch.tensor([0, 3, 3, 8 if last else 7]), torch.tensor([0, 6 if last else 5])
+    outcome = replay(module, (tokens, offsets), also=((tokens[:6], fewer),))
+    assert outcome.kind == "matched" and outcome.gradients == "matched", outcome
+
+
+def test_weighted_bags():
+    weights = torch.rand(TOKENS.shape, requires_grad=True)
+    outcome = replay(nn.EmbeddingBag(10, 5, mode="sum", max_norm=1.0), (TOKENS, None, weights))
+    assert outcome.kind == "matched" and outcome.gradients == "matched" and outcome.caveats, outcome

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 
 from tests.rules.samples import Tally, run_module, run_op
@@ -18,11 +20,15 @@ def unexcused(tally: Tally, excused: tuple[str, ...] = ()) -> list[str]:
 def failing_op(name: str, orders: str, excused: tuple[str, ...] = (), seconds: float = 1.5,
                dtype: torch.dtype = torch.float32, gradients: bool = True) -> list[str]:
     """Unexcused samples of an operation. A name without any sample is one too."""
-    tally = run_op(name, dtype, seconds=seconds, orders=orders, gradients=gradients)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch says about its own samples
+        tally = run_op(name, dtype, seconds=seconds, orders=orders, gradients=gradients)
     return unexcused(tally, excused) if tally.counts else [f"{name}: no sample"]
 
 
 def failing_module(name: str, orders: str, excused: tuple[str, ...] = ()) -> list[str]:
     """Unexcused samples of a layer."""
-    tally = run_module(name, orders=orders)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tally = run_module(name, orders=orders)
     return unexcused(tally, excused) if tally.counts else [f"{name}: no sample"]
