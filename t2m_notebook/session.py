@@ -15,7 +15,10 @@ import torch
 
 from .analysis import Analysis, Progress, analyze, input_summary, versions
 from .capture import Recording, argument_names, check_model, normalise, record
+from .capture.generalise import generalise, same_program
 from .coverage import coverage_of
+from .errors import T2MError
+from .parity.examples import batch_size, other_examples
 from .types import AnalysisReport
 
 if TYPE_CHECKING:
@@ -37,13 +40,39 @@ def port(model: torch.nn.Module, args: Any = (), kwargs: Mapping[str, Any] | Non
     args, kwargs = normalise(args, kwargs)
     if progress:
         progress("recording", 0, 1)
-    recording, _ = record(model, args, kwargs, keep="boundaries")
+    example, _ = record(model, args, kwargs, keep="boundaries")
+    recording = generic_recording(example, args, kwargs)
     if progress:
         progress("writing MLX", 0, 1)
-    made = Port(recording, args, kwargs, name=name, progress=progress)
+    made = Port(recording, args, kwargs, example=example, name=name, progress=progress)
     if progress:
         progress("writing MLX", 1, 1)
     return made
+
+
+def generic_recording(example: Recording, args: tuple, kwargs: dict[str, Any]) -> Recording:
+    """The recording to write from: the example's, with numbers that follow the input's size
+    found by recording at other sizes. An example of batch 1 is recorded at batch 2, as a one
+    tells nothing of where it belongs. A model in train mode is run once only, as every run
+    changes it."""
+    if example.training:
+        return example
+    best, others = example, []
+    for what, other_args, other_kwargs in other_examples(args, kwargs):
+        try:
+            with torch.random.fork_rng(devices=[]):
+                other, _ = record(example.model, other_args, other_kwargs, keep="boundaries")
+        except T2MError:
+            continue  # torch does not take this size
+        if not same_program(example, other):
+            continue
+        others.append(other)
+        if what == "batch" and batch_size(args, kwargs) == 1:
+            best = other
+    for other in [*others, example]:
+        if other is not best:
+            generalise(best, other)
+    return best
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,11 +89,12 @@ class Cell:
 class Port:
     """A ported model: classes, weights, and what was measured of them."""
 
-    def __init__(self, recording: Recording, args: tuple, kwargs: dict[str, Any], name: str | None = None,
-                 progress: Progress | None = None):
+    def __init__(self, recording: Recording, args: tuple, kwargs: dict[str, Any], *, example: Recording | None = None,
+                 name: str | None = None, progress: Progress | None = None):
         from .port import write
         from .weights.plan import convert
         self.recording, self.args, self.kwargs = recording, args, kwargs
+        self.example = example or recording
         self.name = name or type(recording.model).__name__
         self.progress = progress
         self.versions = versions()
@@ -132,7 +162,7 @@ class Port:
         """The module tree as the rules see it, not yet measured."""
         if self._analysis is None:
             named = argument_names(self.model, self.args, self.kwargs)
-            self._analysis = coverage_of(self.model, self.recording, input_summary(named))
+            self._analysis = coverage_of(self.model, self.example, input_summary(named))
         return self._analysis
 
     def parity(self, *, isolate: bool = True, vary: bool = True) -> ParityReport:

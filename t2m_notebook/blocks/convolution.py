@@ -62,7 +62,8 @@ class GroupedConv3d(nn.Module):
         super().__init__()
         kernel_size = (kernel_size,) * 3 if isinstance(kernel_size, int) else kernel_size
         fan_in = in_channels // groups * kernel_size[0] * kernel_size[1] * kernel_size[2]
-        self.weight = mx.random.uniform(-fan_in**-0.5, fan_in**-0.5, (out_channels, *kernel_size, in_channels // groups))
+        shape = (out_channels, *kernel_size, in_channels // groups)
+        self.weight = mx.random.uniform(-fan_in**-0.5, fan_in**-0.5, shape)
         if bias:
             self.bias = mx.zeros((out_channels,))
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups

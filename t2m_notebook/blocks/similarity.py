@@ -17,7 +17,8 @@ def safe_norm(x: mx.array, axis, p: float = 2.0) -> mx.array:
         return (x != 0).astype(x.dtype).sum(axis, keepdims=True)
     if p == 1:
         return size.sum(axis, keepdims=True)
-    total = (mx.square(x) if p == 2 else mx.where(size > 0, mx.where(size > 0, size, 1) ** p, 0)).sum(axis, keepdims=True)
+    power = mx.square(x) if p == 2 else mx.where(size > 0, mx.where(size > 0, size, 1) ** p, 0)
+    total = power.sum(axis, keepdims=True)
     return mx.where(total > 0, mx.where(total > 0, total, 1) ** (1 / p), 0)
 
 

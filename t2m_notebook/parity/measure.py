@@ -48,6 +48,8 @@ def measure(port: Port, isolate: bool = True, vary: bool = True) -> ParityReport
                 results.append(ParityResult("", port.name, "load", Status.MISSING, message=answer["error"]))
                 chosen, vary = [], False
             results += _run(port, chosen, folder)
+            if whole and port.example is not port.recording:
+                results += [_user_example(port, whole[0], folder)]
             if vary and whole:
                 results += _other_shapes(port, whole[0], folder, notes)
         except WorkerFailed as failure:
@@ -74,7 +76,8 @@ def _run(port: Port, checks: list[Check], folder: Path) -> list[ParityResult]:
             outcome = {"error": str(failure)}
             port.worker.request({"do": "load", "source": port.source, "folder": str(folder)})
             port.worker.request({"do": "values", "file": file})
-        results.append(_result(port, check, "module" if check.path else "end to end", outcome))
+        kind = "module" if check.path else "end to end" if port.example is port.recording else "other batch: recorded"
+        results.append(_result(port, check, kind, outcome))
         if port.progress:
             port.progress("comparing", number + 1, len(checks))
     return results
@@ -109,7 +112,8 @@ def _determinism(port: Port) -> list[str]:
             again = port.model(*port.args, **port.kwargs)
     except Exception:  # the example was recorded once; a second run may meet changed state
         return ["torch could not run the example a second time: the model keeps state from the first"]
-    recorded = [port.recording.tensors.get(index) for _, index in port.written.outputs]
+    from ..port.artefact import example_tensors
+    _, recorded = example_tensors(port)
     fresh = [tensor for _, tensor in flatten(again)]
     for old, new in zip(recorded, fresh, strict=False):
         if old is not None and (old.shape != new.shape or not torch.equal(
@@ -152,6 +156,23 @@ def _other_shapes(port: Port, root: Check, folder: Path, notes: list[str]) -> li
         if what not in done and what == "batch" and root.reads:
             notes.append("torch does not take this example at another batch size, so other sizes are not proven")
     return results
+
+
+def _user_example(port: Port, root: Check, folder: Path) -> ParityResult:
+    """End to end on the example as the user gave it, when the recording was made at another batch."""
+    from ..port.artefact import example_tensors
+    _, wanted = example_tensors(port)
+    check, values = _at(port, root, port.args, port.kwargs, wanted)
+    file = str(folder / "values_example.safetensors")
+    save_file(values, file)
+    try:
+        port.worker.request({"do": "values", "file": file})
+        answer = port.worker.request({"do": "check", "checks": [check]})
+        outcome = answer["results"][0] if answer["ok"] else answer
+    except WorkerFailed as failure:
+        outcome = {"error": str(failure)}
+        port.worker.request({"do": "load", "source": port.source, "folder": str(folder)})
+    return _result(port, root, "end to end", outcome)
 
 
 def _at(port: Port, root: Check, args: tuple, kwargs: dict[str, Any], wanted: list[torch.Tensor]):

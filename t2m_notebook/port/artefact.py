@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file
 
-from ..capture.recording import Ref, refs
+from ..capture.recording import Ref, flatten, refs
 from ..errors import NotPortable
 from ..rules import standard, to_node
 from ..types import to_data
@@ -133,13 +133,23 @@ def write_files(port: Port, folder: Path) -> None:
     save_file(port.weights, str(folder / "weights.safetensors"), metadata={"format": "mlx"})
     (folder / "manifest.json").write_text(json.dumps(manifest(port), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     example: dict[str, torch.Tensor] = {}
+    inputs, outputs = example_tensors(port)
     for path, index, _ in written.inputs:
-        example[f"input.{path}"] = laid_out(written, index)
+        example[f"input.{path}"] = laid_out(written, index, inputs[path])
     for number, (_, index) in enumerate(written.outputs):
-        example[f"output.{number}"] = laid_out(written, index)
+        example[f"output.{number}"] = laid_out(written, index, outputs[number])
     save_file(example, str(folder / "example.safetensors"), metadata={"format": "mlx"})
     (folder / "check.py").write_text(_CHECK.format(arguments=call_text(port, 'example["input.{}"]'),
                                                    count=len(written.outputs)), encoding="utf-8")
+
+
+def example_tensors(port: Port) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
+    """The user's own example: inputs by path, results in flattening order."""
+    recording = port.example
+    inputs = {v.name: recording.tensors[v.index] for v in recording.values if v.kind == "input" and v.previous is None
+              and v.index in recording.tensors}
+    outputs = [recording.tensors[ref.index] for _, ref in flatten(recording.root.outputs)]  # type: ignore[union-attr]
+    return inputs, outputs
 
 
 def call_text(port: Port, pattern: str) -> str:

@@ -95,7 +95,8 @@ def _over(cls: type, name: str, mlx_class: Any) -> None:
     def softmax_layer(m):
         """`dim=None` takes torch's old rule: dimension 0 of 0-, 1- and 3-d inputs, else 1."""
         axis, inline = -1 if m.dim is None else m.dim, _applied(name, m.dim)
-        return Layer(mlx_class() if axis == -1 else mlx_class(axis=axis), call=_where_axis(m.dim, inline), inline=inline)
+        built = mlx_class() if axis == -1 else mlx_class(axis=axis)
+        return Layer(built, call=_where_axis(m.dim, inline), inline=inline)
     layer(cls, layout=AXIS)(softmax_layer)
 
 

@@ -18,15 +18,27 @@ def _unary(mlx_name: str, *names: str) -> None:
 
 
 for _mlx, _names in {
-    "exp": "exp", "expm1": "expm1 special.expm1", "log": "log", "log2": "log2", "log10": "log10",
+    "exp": "exp", "log": "log", "log2": "log2", "log10": "log10",
     "log1p": "log1p special.log1p", "sqrt": "sqrt", "rsqrt": "rsqrt", "reciprocal": "reciprocal",
     "sin": "sin", "cos": "cos", "tan": "tan", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh",
     "arcsin": "asin arcsin", "arccos": "acos arccos", "arctan": "atan arctan",
     "arcsinh": "asinh arcsinh", "arccosh": "acosh arccosh", "arctanh": "atanh arctanh",
-    "sigmoid": "sigmoid nn.functional.sigmoid special.expit", "erf": "erf special.erf",
+    "erf": "erf special.erf",
     "erfinv": "erfinv special.erfinv", "floor": "floor", "ceil": "ceil", "radians": "deg2rad", "degrees": "rad2deg",
 }.items():
     _unary(_mlx, *_names.split())
+
+
+@op("torch.expm1", "torch.special.expm1", layout=POINTWISE)
+def expm1(x):
+    """`mx.expm1`."""
+    return mx.exp(x) - 1 if x.is_complex else mx.expm1(x)
+
+
+@op("torch.sigmoid", "torch.nn.functional.sigmoid", "torch.special.expit", layout=POINTWISE)
+def sigmoid(x):
+    """`mx.sigmoid`."""
+    return 1 / (1 + mx.exp(-x)) if x.is_complex else mx.sigmoid(x)
 
 
 @op("torch.abs", "torch.absolute", "torch.Tensor.__abs__", layout=POINTWISE)

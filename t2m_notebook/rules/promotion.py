@@ -91,9 +91,18 @@ def to_dtype(x: Any, want: str) -> Any:
 def promoted(*operands: Any, want: str | None = None) -> list[Any]:
     """The operands, cast where MLX would not compute in torch's dtype by itself."""
     want = want or torch_common(*operands)
+    operands = tuple(wrapped(operand, want) for operand in operands)
     if same_dtype(mlx_common(*operands), want):
         return list(operands)
     return [to_dtype(operand, want) for operand in operands]
+
+
+def wrapped(number: Any, dtype: str) -> Any:
+    """A Python int as torch wraps it into a narrow integer dtype: -3 beside uint8 is 253."""
+    if type(number) is not int or not dtype.startswith(("int", "uint")):
+        return number
+    limits = torch.iinfo(torch_dtype(dtype))
+    return number if limits.min <= number <= limits.max else (number - limits.min) % 2 ** limits.bits + limits.min
 
 
 def in_float(x: Array) -> Any:

@@ -49,7 +49,8 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
 @layer(torch_nn.CosineSimilarity, layout=STANDARD)
 def cosine_similarity_layer(m):
     extra = _given({"eps": 1e-8}, eps=m.eps)
-    return Layer(blocks.CosineSimilarity(axis=m.dim, **extra), inline=lambda x1, x2: cosine_similarity(x1, x2, m.dim, m.eps))
+    return Layer(blocks.CosineSimilarity(axis=m.dim, **extra),
+                 inline=lambda x1, x2: cosine_similarity(x1, x2, m.dim, m.eps))
 
 
 _DISTANCE = {"p": 2.0, "eps": 1e-6, "keepdims": False}

@@ -95,7 +95,7 @@ def difference(got: Any, want: torch.Tensor, extra: float = 1.0) -> str:
     if want_name in ("float16", "bfloat16", "float32", "complex64") and want_name != got_name:
         return f"dtype {got_name}, torch has {want_name}"
     want = want.detach().resolve_conj().resolve_neg()
-    reference = (want.float() if want.dtype == torch.bfloat16 else want).numpy()
+    reference = (want.float() if want.dtype == torch.bfloat16 else want).numpy(force=True)
     if reference.size == 0:
         return ""
     value = to_numpy(got)

@@ -64,7 +64,8 @@ def test_layer_options(spatial, options, batch):
 @pytest.mark.parametrize("spatial", [1, 2, 3])
 @pytest.mark.parametrize("options", [
     {"groups": 2, "stride": 2}, {"stride": 2, "output_padding": 1}, {"stride": 3, "padding": 1, "output_padding": 2},
-    {"stride": 2, "padding": 2, "output_padding": 1, "groups": 2, "bias": False}, {"dilation": 2, "padding": 1}], ids=str)
+    {"stride": 2, "padding": 2, "output_padding": 1, "groups": 2, "bias": False},
+    {"dilation": 2, "padding": 1}], ids=str)
 @pytest.mark.parametrize("batch", [(2,), ()], ids=["batch", "unbatched"])
 def test_transposed_options(spatial, options, batch):
     torch.manual_seed(0)

@@ -92,7 +92,8 @@ def test_unpool(spatial):
             y, indices = self.pool(x)
             return self.unpool(y, indices, output_size=x.shape), self.unpool(y, indices)
 
-    matched(Through(), image(spatial, size=9), also=((image(spatial, (3,), size=11),),), orders="channels last")
+    cube = lambda batch, size: torch.randn(batch, 3, *[size] * spatial, requires_grad=True)
+    matched(Through(), cube(2, 9), also=((cube(3, 11),),), orders="channels last")
 
 
 def test_fractional_needs_its_samples():

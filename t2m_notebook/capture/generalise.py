@@ -1,0 +1,154 @@
+"""Finds out which numbers of a recording follow the input's size.
+
+Sizes that a model reads from ``.shape`` carry their expression already. Those that lose it
+on the way (``int(math.sqrt(n))``, ``range``, numpy) show when the same forward is recorded at
+another size: the number differs, and the one expression over sizes that gives both values
+takes its place.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from ..rules import Size, SizeFloat
+from .recording import ModuleCall, OpCall, Recording, Ref, refs
+
+Candidate = tuple[Any, int, int]  # size with its expression, its value here, its value there
+
+
+def same_program(one: Recording, other: Recording) -> bool:
+    """True when both forwards made the same calls in the same order."""
+    first, second = list(one.calls()), list(other.calls())
+    return len(first) == len(second) and all(_name(a) == _name(b) for a, b in zip(first, second, strict=True))
+
+
+def _name(event: OpCall | ModuleCall) -> str:
+    return event.name if isinstance(event, OpCall) else event.path
+
+
+def generalise(recording: Recording, other: Recording) -> int:
+    """Replace, in ``recording``'s arguments, every plain number that differs in ``other`` by
+    an expression over sizes that gives both. Returns how many were found; numbers that no
+    simple expression explains stay. The two must be the :func:`same_program`."""
+    found = 0
+    for one, two in zip(recording.calls(), other.calls(), strict=True):
+        matcher = _Matcher(recording, other, one, two)
+        one.args = tuple(matcher.value(a, b) for a, b in zip(one.args, two.args, strict=False)) \
+            if len(one.args) == len(two.args) else one.args
+        one.kwargs = {key: matcher.value(value, two.kwargs[key]) if key in two.kwargs else value
+                      for key, value in one.kwargs.items()}
+        found += matcher.found
+    return found
+
+
+class _Matcher:
+    def __init__(self, recording: Recording, other: Recording, one: Any, two: Any):
+        self.recording, self.other, self.one, self.two = recording, other, one, two
+        self.found = 0
+
+    def value(self, a: Any, b: Any) -> Any:
+        if isinstance(a, (Size, SizeFloat)) or isinstance(a, bool) or isinstance(b, bool):
+            return a
+        if isinstance(a, int) and isinstance(b, int):
+            return a if int(a) == int(b) else self._number(int(a), int(b))
+        if isinstance(a, float) and isinstance(b, float):
+            return a if a == b else self._fraction(a, b)
+        if isinstance(a, Ref) or isinstance(b, Ref):
+            return a
+        if isinstance(a, (tuple, list)) and type(a) is type(b) and len(a) == len(b) and not hasattr(a, "_fields"):
+            return type(a)(self.value(x, y) for x, y in zip(a, b, strict=True))
+        if isinstance(a, slice) and isinstance(b, slice):
+            return slice(self.value(a.start, b.start), self.value(a.stop, b.stop), self.value(a.step, b.step))
+        if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+            return {key: self.value(value, b[key]) for key, value in a.items()}
+        return a
+
+    def _candidates(self) -> Iterator[Candidate]:
+        """Sizes in reach: of the call's own tensors, its module's arguments, the model's."""
+        owner, twin = ((self.one.owner, self.two.owner) if isinstance(self.one, OpCall)
+                       else (self.one.parent, self.two.parent))
+        places = [((list(self.one.args), self.one.kwargs), (list(self.two.args), self.two.kwargs))]
+        while owner is not None and twin is not None:
+            places.append(((list(owner.args), owner.kwargs), (list(twin.args), twin.kwargs)))
+            owner, twin = owner.parent, twin.parent
+        for here, there in places:
+            for mine, theirs in zip(refs(list(here)), refs(list(there)), strict=False):
+                shape, shape_there = self.recording.values[mine].shape, self.other.values[theirs].shape
+                if len(shape) == len(shape_there):
+                    for dim, (s, t) in enumerate(zip(shape, shape_there, strict=True)):
+                        if s != t:
+                            yield Size.of(s, mine, dim), s, t
+
+    def _number(self, a: int, b: int) -> int:
+        candidates = list(self._candidates())
+        for test in (_equal, _root, _scaled, _shifted):
+            for size, s, t in candidates:
+                made = test(size, s, t, a, b)
+                if made is not None:
+                    self.found += 1
+                    return made
+        for i, (size, s, t) in enumerate(candidates):
+            for other, u, v in candidates[i + 1:]:
+                if s * u and s * u != 0 and a % (s * u) == 0 and (a // (s * u)) * t * v == b:
+                    self.found += 1
+                    factor = a // (s * u)
+                    return size * other * factor if factor != 1 else size * other
+        return a
+
+    def _fraction(self, a: float, b: float) -> float:
+        for size, s, t in self._candidates():
+            if s and t and math.isclose(a / s, b / t, rel_tol=1e-9):
+                self.found += 1
+                whole = round(s / a) if a else 0
+                if whole and math.isclose(s / whole, a, rel_tol=1e-12):
+                    return size / whole
+                return size * (a / s)
+            if s and t and math.isclose(a * s, b * t, rel_tol=1e-9):
+                self.found += 1
+                return (round(a * s) if math.isclose(a * s, round(a * s), rel_tol=1e-12) else a * s) / size
+            if s > 0 and t > 0 and math.isclose(a * math.sqrt(s), b * math.sqrt(t), rel_tol=1e-9):
+                self.found += 1
+                return (a * math.sqrt(s)) * size ** -0.5
+        return a
+
+
+def _call(function: str, size: Size, value: int) -> Size:
+    name = ast.Attribute(ast.Name("math", ast.Load()), function, ast.Load())
+    return Size(value, ast.Call(name, [size.node], []))
+
+
+def _equal(size: Size, s: int, t: int, a: int, b: int) -> Size | None:
+    return size if (s, t) == (a, b) else None
+
+
+def _root(size: Size, s: int, t: int, a: int, b: int) -> Size | None:
+    return _call("isqrt", size, a) if s >= 0 and t >= 0 and math.isqrt(s) == a and math.isqrt(t) == b else None
+
+
+def _scaled(size: Size, s: int, t: int, a: int, b: int) -> Size | None:
+    if a and s and a % s == 0 and (a // s) * t == b:
+        return size * (a // s)
+    for divisor in ([s // a, -(-s // a)] if a else []):
+        if divisor > 1 and s // divisor == a and t // divisor == b:
+            return size // divisor
+        if divisor > 1 and -(-s // divisor) == a and -(-t // divisor) == b:
+            return -(-size // divisor)
+    return None
+
+
+def _shifted(size: Size, s: int, t: int, a: int, b: int) -> Size | None:
+    if a - s == b - t:
+        return size + (a - s) if a >= s else size - (s - a)
+    if a + s == b + t:
+        return (a + s) - size
+    for factor in (2, 3, 4):
+        if a - factor * s == b - factor * t:
+            rest = a - factor * s
+            return size * factor + rest if rest >= 0 else size * factor - (-rest)
+        if a - s // factor == b - t // factor:
+            rest = a - s // factor
+            return size // factor + rest if rest >= 0 else size // factor - (-rest)
+    return None
