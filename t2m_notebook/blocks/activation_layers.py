@@ -5,11 +5,12 @@ import mlx.nn as nn
 
 from .activation import celu, elu, rrelu_training, selu, softplus_with_threshold
 
-__all__ = ["ELU", "CELU", "SELU", "Softplus", "LeakyReLU", "HardTanh", "HardSigmoid", "TanhShrink", "Threshold",
-           "RReLU", "Softmax", "Softmin", "LogSoftmax"]
+__all__ = ["ELULayer", "CELULayer", "SELULayer", "SoftplusLayer", "LeakyReLULayer", "HardTanhLayer",
+           "HardSigmoidLayer", "TanhShrinkLayer", "ThresholdLayer", "RReLULayer", "SoftmaxOverAxis",
+           "SoftminOverAxis", "LogSoftmaxOverAxis"]
 
 
-class ELU(nn.Module):
+class ELULayer(nn.Module):
     """``x`` above 0, ``alpha * (exp(x) - 1)`` below."""
 
     def __init__(self, alpha: float = 1.0):
@@ -20,7 +21,7 @@ class ELU(nn.Module):
         return elu(x, self.alpha)
 
 
-class CELU(nn.Module):
+class CELULayer(nn.Module):
     """``x`` above 0, ``alpha * (exp(x / alpha) - 1)`` below."""
 
     def __init__(self, alpha: float = 1.0):
@@ -31,14 +32,14 @@ class CELU(nn.Module):
         return celu(x, self.alpha)
 
 
-class SELU(nn.Module):
+class SELULayer(nn.Module):
     """Self-normalising ELU."""
 
     def __call__(self, x: mx.array) -> mx.array:
         return selu(x)
 
 
-class Softplus(nn.Module):
+class SoftplusLayer(nn.Module):
     """``log(1 + exp(beta * x)) / beta``, and ``x`` itself where ``beta * x`` exceeds the threshold."""
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0):
@@ -49,7 +50,7 @@ class Softplus(nn.Module):
         return softplus_with_threshold(x, self.beta, self.threshold)
 
 
-class LeakyReLU(nn.Module):
+class LeakyReLULayer(nn.Module):
     """``x`` above 0, ``negative_slope * x`` below, for any slope."""
 
     def __init__(self, negative_slope: float = 0.01):
@@ -60,7 +61,7 @@ class LeakyReLU(nn.Module):
         return mx.where(x > 0, x, self.negative_slope * x)
 
 
-class HardTanh(nn.Module):
+class HardTanhLayer(nn.Module):
     """``x`` clipped to ``[min_val, max_val]``."""
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0):
@@ -71,21 +72,21 @@ class HardTanh(nn.Module):
         return mx.clip(x, self.min_val, self.max_val)
 
 
-class HardSigmoid(nn.Module):
+class HardSigmoidLayer(nn.Module):
     """``(x + 3) / 6`` clipped to ``[0, 1]``."""
 
     def __call__(self, x: mx.array) -> mx.array:
         return mx.clip(x + 3, 0, 6) / 6
 
 
-class TanhShrink(nn.Module):
+class TanhShrinkLayer(nn.Module):
     """``x - tanh(x)``."""
 
     def __call__(self, x: mx.array) -> mx.array:
         return x - mx.tanh(x)
 
 
-class Threshold(nn.Module):
+class ThresholdLayer(nn.Module):
     """``x`` where it exceeds the threshold, ``value`` elsewhere."""
 
     def __init__(self, threshold: float, value: float):
@@ -96,7 +97,7 @@ class Threshold(nn.Module):
         return mx.where(x > self.threshold, x, self.value)
 
 
-class RReLU(nn.Module):
+class RReLULayer(nn.Module):
     """Leaky ReLU with a random slope in training and the mean slope otherwise."""
 
     def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3):
@@ -109,7 +110,7 @@ class RReLU(nn.Module):
         return mx.where(x > 0, x, (self.lower + self.upper) / 2 * x)
 
 
-class Softmax(nn.Module):
+class SoftmaxOverAxis(nn.Module):
     """Softmax over one axis."""
 
     def __init__(self, axis: int = -1):
@@ -120,7 +121,7 @@ class Softmax(nn.Module):
         return mx.softmax(x, axis=self.axis, precise=True)
 
 
-class Softmin(nn.Module):
+class SoftminOverAxis(nn.Module):
     """Softmax of ``-x`` over one axis."""
 
     def __init__(self, axis: int = -1):
@@ -131,7 +132,7 @@ class Softmin(nn.Module):
         return mx.softmax(-x, axis=self.axis, precise=True)
 
 
-class LogSoftmax(nn.Module):
+class LogSoftmaxOverAxis(nn.Module):
     """Logarithm of the softmax over one axis."""
 
     def __init__(self, axis: int = -1):

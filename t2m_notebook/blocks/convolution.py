@@ -3,20 +3,20 @@
 import mlx.core as mx
 import mlx.nn as nn
 
-from .padding import Pad
+from .padding import PadSpatial
 
 __all__ = ["PaddedConv1d", "PaddedConv2d", "PaddedConv3d", "GroupedConv3d", "conv3d_grouped",
-           "GroupedConvTranspose1d", "GroupedConvTranspose2d", "GroupedConvTranspose3d",
-           "conv_transpose_grouped", "grouped_transpose_weight"]
+           "GroupedConvTranspose1d", "GroupedConvTranspose2d", "GroupedConvTranspose3d", "conv_transpose_grouped",
+           "grouped_transpose_weight"]
 
 
 class PaddedConv1d(nn.Conv1d):
     """1-d convolution of an input that is padded first: ``widths`` holds (before, after) per spatial
-    axis, which may differ ("same" with an even kernel), ``mode`` says with what (see :class:`Pad`)."""
+    axis, which may differ ("same" with an even kernel), ``mode`` says with what (see :class:`PadSpatial`)."""
 
     def __init__(self, *args, widths, mode: str = "constant", **kwargs):
         super().__init__(*args, **kwargs)
-        self.pad = Pad(widths, mode)
+        self.pad = PadSpatial(widths, mode)
 
     def __call__(self, x: mx.array) -> mx.array:
         return super().__call__(self.pad(x))
@@ -24,11 +24,11 @@ class PaddedConv1d(nn.Conv1d):
 
 class PaddedConv2d(nn.Conv2d):
     """2-d convolution of an input that is padded first: ``widths`` holds (before, after) per spatial
-    axis, which may differ ("same" with an even kernel), ``mode`` says with what (see :class:`Pad`)."""
+    axis, which may differ ("same" with an even kernel), ``mode`` says with what (see :class:`PadSpatial`)."""
 
     def __init__(self, *args, widths, mode: str = "constant", **kwargs):
         super().__init__(*args, **kwargs)
-        self.pad = Pad(widths, mode)
+        self.pad = PadSpatial(widths, mode)
 
     def __call__(self, x: mx.array) -> mx.array:
         return super().__call__(self.pad(x))
@@ -54,7 +54,7 @@ def conv3d_grouped(x: mx.array, weight: mx.array, stride=1, padding=0, dilation=
 
 
 class GroupedConv3d(nn.Module):
-    """3-d convolution with groups. Weight (O, kD, kH, kW, C / groups). Padding as in :class:`Pad`
+    """3-d convolution with groups. Weight (O, kD, kH, kW, C / groups). Padding as in :class:`PadSpatial`
     when ``widths`` is given."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0, dilation=1,
@@ -67,7 +67,7 @@ class GroupedConv3d(nn.Module):
         if bias:
             self.bias = mx.zeros((out_channels,))
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
-        self.pad = Pad(widths, mode) if widths is not None else None
+        self.pad = PadSpatial(widths, mode) if widths is not None else None
 
     def __call__(self, x: mx.array) -> mx.array:
         x = x if self.pad is None else self.pad(x)
@@ -77,11 +77,11 @@ class GroupedConv3d(nn.Module):
 
 class PaddedConv3d(nn.Conv3d):
     """3-d convolution of an input that is padded first: ``widths`` holds (before, after) per spatial
-    axis, which may differ ("same" with an even kernel), ``mode`` says with what (see :class:`Pad`)."""
+    axis, which may differ ("same" with an even kernel), ``mode`` says with what (see :class:`PadSpatial`)."""
 
     def __init__(self, *args, widths, mode: str = "constant", **kwargs):
         super().__init__(*args, **kwargs)
-        self.pad = Pad(widths, mode)
+        self.pad = PadSpatial(widths, mode)
 
     def __call__(self, x: mx.array) -> mx.array:
         return super().__call__(self.pad(x))

@@ -3,60 +3,60 @@
 import mlx.core as mx
 import mlx.nn as nn
 
-__all__ = ["dropout", "channel_dropout", "alpha_dropout", "ChannelDropout", "AlphaDropout", "DropAll"]
+__all__ = ["drop_elements", "drop_channels", "drop_to_alpha", "DropChannels", "DropToAlpha", "DropAll"]
 
 
-def dropout(x: mx.array, p: float = 0.5) -> mx.array:
+def drop_elements(x: mx.array, p: float = 0.5) -> mx.array:
     """Zero each element with probability ``p`` and scale the rest by ``1 / (1 - p)``."""
     if p == 1:
         return x * 0
     return mx.where(mx.random.bernoulli(1 - p, x.shape), x * (1 / (1 - p)), 0)
 
 
-def channel_mask(x: mx.array, p: float) -> mx.array:
+def kept_channels(x: mx.array, p: float) -> mx.array:
     """True where a channel of (N, *spatial, C), or of (L, C), is kept."""
     spatial = range(1, x.ndim - 1) if x.ndim > 2 else range(1)
     return mx.random.bernoulli(1 - p, [1 if axis in spatial else size for axis, size in enumerate(x.shape)])
 
 
-def channel_dropout(x: mx.array, p: float = 0.5) -> mx.array:
-    """:func:`dropout` of whole channels."""
+def drop_channels(x: mx.array, p: float = 0.5) -> mx.array:
+    """:func:`drop_elements` of whole channels."""
     if p == 1:
         return x * 0
-    return mx.where(channel_mask(x, p), x * (1 / (1 - p)), 0)
+    return mx.where(kept_channels(x, p), x * (1 / (1 - p)), 0)
 
 
-def alpha_dropout(x: mx.array, p: float = 0.5, channels: bool = False) -> mx.array:
+def drop_to_alpha(x: mx.array, p: float = 0.5, channels: bool = False) -> mx.array:
     """Dropout for SELU networks (Klambauer et al. 2017): dropped elements, or whole channels, take
     SELU's lower limit, and the result keeps mean 0 and variance 1."""
     if p == 1:
         return x * 0
     limit = -1.7580993408473766
     scale = ((1 - p) * (1 + p * limit**2)) ** -0.5
-    keep = channel_mask(x, p) if channels else mx.random.bernoulli(1 - p, x.shape)
+    keep = kept_channels(x, p) if channels else mx.random.bernoulli(1 - p, x.shape)
     return mx.where(keep, x, limit) * scale - scale * limit * p
 
 
-class ChannelDropout(nn.Module):
-    """:func:`channel_dropout` in training, the identity otherwise."""
+class DropChannels(nn.Module):
+    """:func:`drop_channels` in training, the identity otherwise."""
 
     def __init__(self, p: float = 0.5):
         super().__init__()
         self.p = p
 
     def __call__(self, x: mx.array) -> mx.array:
-        return channel_dropout(x, self.p) if self.training and self.p > 0 else x
+        return drop_channels(x, self.p) if self.training and self.p > 0 else x
 
 
-class AlphaDropout(nn.Module):
-    """:func:`alpha_dropout` in training, the identity otherwise."""
+class DropToAlpha(nn.Module):
+    """:func:`drop_to_alpha` in training, the identity otherwise."""
 
     def __init__(self, p: float = 0.5, channels: bool = False):
         super().__init__()
         self.p, self.channels = p, channels
 
     def __call__(self, x: mx.array) -> mx.array:
-        return alpha_dropout(x, self.p, self.channels) if self.training and self.p > 0 else x
+        return drop_to_alpha(x, self.p, self.channels) if self.training and self.p > 0 else x
 
 
 class DropAll(nn.Module):

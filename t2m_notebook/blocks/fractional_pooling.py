@@ -5,7 +5,7 @@ import math
 import mlx.core as mx
 import mlx.nn as nn
 
-__all__ = ["fractional_max_pool", "fractional_max_pool_with_indices", "FractionalMaxPool"]
+__all__ = ["fractional_max_pool_at", "fractional_max_pool_at_with_indices", "FractionalMaxPoolAt"]
 
 
 def window_starts(sample: mx.array, size: int, count: int, window: int) -> mx.array:
@@ -17,7 +17,7 @@ def window_starts(sample: mx.array, size: int, count: int, window: int) -> mx.ar
     return mx.where(place == count - 1, size - window, start).astype(mx.int32)
 
 
-def fractional_max_pool_with_indices(x: mx.array, samples: mx.array, kernel_size,
+def fractional_max_pool_at_with_indices(x: mx.array, samples: mx.array, kernel_size,
                                      output_size) -> tuple[mx.array, mx.array]:
     """Maximum of each window of (N, *spatial, C) and its flat index over the spatial axes. ``samples``
     (N, C, n) place the windows; in two dimensions torch gives the width's number first."""
@@ -37,13 +37,13 @@ def fractional_max_pool_with_indices(x: mx.array, samples: mx.array, kernel_size
     return pick(values), pick(index).astype(mx.int64)
 
 
-def fractional_max_pool(x: mx.array, samples: mx.array, kernel_size, output_size) -> mx.array:
-    """Maximum of each window, see :func:`fractional_max_pool_with_indices`."""
-    return fractional_max_pool_with_indices(x, samples, kernel_size, output_size)[0]
+def fractional_max_pool_at(x: mx.array, samples: mx.array, kernel_size, output_size) -> mx.array:
+    """Maximum of each window, see :func:`fractional_max_pool_at_with_indices`."""
+    return fractional_max_pool_at_with_indices(x, samples, kernel_size, output_size)[0]
 
 
-class FractionalMaxPool(nn.Module):
-    """:func:`fractional_max_pool` with fixed samples. ``output_ratio`` gives the output's size as a
+class FractionalMaxPoolAt(nn.Module):
+    """:func:`fractional_max_pool_at` with fixed samples. ``output_ratio`` gives the output's size as a
     fraction of the input's."""
 
     def __init__(self, samples_shape: tuple[int, ...], kernel_size, output_size=None, output_ratio=None,
@@ -52,7 +52,7 @@ class FractionalMaxPool(nn.Module):
         self.samples = mx.zeros(samples_shape)
         self.freeze(keys=["samples"], recurse=False)
         self._options = (kernel_size, output_size, output_ratio)
-        self._pool = fractional_max_pool_with_indices if return_indices else fractional_max_pool
+        self._pool = fractional_max_pool_at_with_indices if return_indices else fractional_max_pool_at
 
     def __call__(self, x: mx.array):
         kernel_size, output_size, output_ratio = self._options

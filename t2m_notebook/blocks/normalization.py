@@ -5,26 +5,28 @@ import math
 import mlx.core as mx
 import mlx.nn as nn
 
-__all__ = ["batch_norm", "batch_norm_train", "group_norm", "instance_norm", "layer_norm_over", "rms_norm_over",
-           "local_response_norm", "BatchNorm", "InstanceNorm", "LayerNormOver", "RMSNorm", "LocalResponseNorm",
-           "GroupNormWithoutBias", "CrossMapLRN"]
+__all__ = ["batch_norm_by_statistics", "batch_norm_by_batch", "group_norm_last_axis", "instance_norm_last_axis",
+           "layer_norm_over", "rms_norm_over", "local_response_norm_last_axis", "BatchNormLastAxis",
+           "InstanceNormLastAxis", "LayerNormOver", "RMSNormOver", "LocalResponseNormLastAxis",
+           "GroupNormWithoutBias", "CrossMapLRNLastAxis"]
 
 
-def batch_norm(x: mx.array, mean: mx.array, variance: mx.array, weight=None, bias=None, eps: float = 1e-5) -> mx.array:
+def batch_norm_by_statistics(x: mx.array, mean: mx.array, variance: mx.array, weight=None, bias=None,
+                             eps: float = 1e-5) -> mx.array:
     """Normalise the last axis of ``x`` by given statistics."""
     y = (x - mean) * mx.rsqrt(variance + eps)
     y = y if weight is None else y * weight
     return (y if bias is None else y + bias).astype(x.dtype)
 
 
-def batch_norm_train(x: mx.array, running_mean=None, running_var=None, weight=None, bias=None, momentum: float = 0.1,
+def batch_norm_by_batch(x: mx.array, running_mean=None, running_var=None, weight=None, bias=None, momentum: float = 0.1,
                      eps: float = 1e-5) -> tuple[mx.array, mx.array, mx.array]:
     """Normalise the last axis of ``x`` by its own statistics, taken in float32; also returns the
     running statistics, moved towards them (the variance unbiased)."""
     wide = x.astype(mx.float32)
     axes = tuple(range(x.ndim - 1))
     mean, variance = wide.mean(axes), wide.var(axes)
-    y = batch_norm(wide, mean, variance, weight, bias, eps).astype(x.dtype)
+    y = batch_norm_by_statistics(wide, mean, variance, weight, bias, eps).astype(x.dtype)
     if running_mean is not None:
         running_mean = ((1 - momentum) * running_mean + momentum * mean).astype(running_mean.dtype)
     if running_var is not None:
@@ -34,7 +36,7 @@ def batch_norm_train(x: mx.array, running_mean=None, running_var=None, weight=No
     return y, running_mean, running_var
 
 
-class BatchNorm(nn.Module):
+class BatchNormLastAxis(nn.Module):
     """Batch normalisation of the last axis for inputs of any rank. ``momentum=None`` keeps the plain
     average of all batches seen; without running statistics those of the batch are used always."""
 
@@ -64,21 +66,21 @@ class BatchNorm(nn.Module):
     def __call__(self, x: mx.array) -> mx.array:
         weight, bias = self.get("weight"), self.get("bias")
         if "running_mean" not in self:
-            return batch_norm_train(x, weight=weight, bias=bias, eps=self.eps)[0]
+            return batch_norm_by_batch(x, weight=weight, bias=bias, eps=self.eps)[0]
         if not self.training:
-            return batch_norm(x, self.running_mean, self.running_var, weight, bias, self.eps)
+            return batch_norm_by_statistics(x, self.running_mean, self.running_var, weight, bias, self.eps)
         if x.size == 0:
             return x
         momentum = self.momentum
         if momentum is None:
             self.num_batches_tracked = self.num_batches_tracked + 1
             momentum = 1 / self.num_batches_tracked
-        y, self.running_mean, self.running_var = batch_norm_train(
+        y, self.running_mean, self.running_var = batch_norm_by_batch(
             x, self.running_mean, self.running_var, weight, bias, momentum, self.eps)
         return y
 
 
-def group_norm(x: mx.array, num_groups: int, weight=None, bias=None, eps: float = 1e-5) -> mx.array:
+def group_norm_last_axis(x: mx.array, num_groups: int, weight=None, bias=None, eps: float = 1e-5) -> mx.array:
     """Normalise (N, *spatial, C) over the spatial axes and each of ``num_groups`` runs of channels."""
     batch, *spatial, channels = x.shape
     groups = x.reshape(batch, math.prod(spatial), num_groups, channels // num_groups).transpose(0, 2, 1, 3)
@@ -88,7 +90,7 @@ def group_norm(x: mx.array, num_groups: int, weight=None, bias=None, eps: float 
     return (y if bias is None else y + bias).astype(x.dtype)
 
 
-def instance_norm(x: mx.array, weight=None, bias=None, eps: float = 1e-5) -> mx.array:
+def instance_norm_last_axis(x: mx.array, weight=None, bias=None, eps: float = 1e-5) -> mx.array:
     """Normalise each channel of each item of (N, *spatial, C) over the spatial axes."""
     axes = tuple(range(1, x.ndim - 1))
     wide = x.astype(mx.float32)
@@ -97,7 +99,7 @@ def instance_norm(x: mx.array, weight=None, bias=None, eps: float = 1e-5) -> mx.
     return (y if bias is None else y + bias).astype(x.dtype)
 
 
-class InstanceNorm(nn.Module):
+class InstanceNormLastAxis(nn.Module):
     """Instance normalisation of (N, *spatial, C). Running statistics, where tracked, are used in eval mode."""
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
@@ -123,14 +125,14 @@ class InstanceNorm(nn.Module):
     def __call__(self, x: mx.array) -> mx.array:
         weight, bias = self.get("weight"), self.get("bias")
         if "running_mean" in self and not self.training:
-            return batch_norm(x, self.running_mean, self.running_var, weight, bias, self.eps)
+            return batch_norm_by_statistics(x, self.running_mean, self.running_var, weight, bias, self.eps)
         if "running_mean" in self:
             axes = tuple(range(1, x.ndim - 1))
             wide = x.astype(mx.float32)
             mean, variance = wide.mean(axes).mean(0), wide.var(axes, ddof=1).mean(0)
             self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * mean
             self.running_var = (1 - self.momentum) * self.running_var + self.momentum * variance
-        return instance_norm(x, weight, bias, self.eps)
+        return instance_norm_last_axis(x, weight, bias, self.eps)
 
 
 def layer_norm_over(x: mx.array, ndim: int, weight=None, bias=None, eps: float = 1e-5) -> mx.array:
@@ -160,7 +162,7 @@ def rms_norm_over(x: mx.array, ndim: int, weight=None, eps: float = 1e-5) -> mx.
     return mx.fast.rms_norm(x.flatten(-ndim), flat, eps).reshape(x.shape)
 
 
-class RMSNorm(nn.Module):
+class RMSNormOver(nn.Module):
     """Root mean square normalisation over the last axes of sizes ``normalized_shape``; without a weight
     when ``affine`` is False."""
 
@@ -174,7 +176,8 @@ class RMSNorm(nn.Module):
         return rms_norm_over(x, self.ndim, self.get("weight"), self.eps)
 
 
-def local_response_norm(x: mx.array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> mx.array:
+def local_response_norm_last_axis(x: mx.array, size: int, alpha: float = 1e-4, beta: float = 0.75,
+                                  k: float = 1.0) -> mx.array:
     """Divide by ``(k + alpha * mean of the squares of the size nearest channels) ** beta``; the
     channels are the last axis, those beyond its ends count as zero."""
     lead = [(0, 0)] * (x.ndim - 1)
@@ -184,19 +187,19 @@ def local_response_norm(x: mx.array, size: int, alpha: float = 1e-4, beta: float
     return x / (k + alpha / size * total) ** beta
 
 
-class LocalResponseNorm(nn.Module):
-    """:func:`local_response_norm` as a layer."""
+class LocalResponseNormLastAxis(nn.Module):
+    """:func:`local_response_norm_last_axis` as a layer."""
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0):
         super().__init__()
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
     def __call__(self, x: mx.array) -> mx.array:
-        return local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+        return local_response_norm_last_axis(x, self.size, self.alpha, self.beta, self.k)
 
 
 class GroupNormWithoutBias(nn.Module):
-    """:func:`group_norm` as a layer with a weight and no bias."""
+    """:func:`group_norm_last_axis` as a layer with a weight and no bias."""
 
     def __init__(self, num_groups: int, dims: int, eps: float = 1e-5):
         super().__init__()
@@ -204,10 +207,10 @@ class GroupNormWithoutBias(nn.Module):
         self.num_groups, self.eps = num_groups, eps
 
     def __call__(self, x: mx.array) -> mx.array:
-        return group_norm(x, self.num_groups, self.weight, eps=self.eps)
+        return group_norm_last_axis(x, self.num_groups, self.weight, eps=self.eps)
 
 
-class CrossMapLRN(nn.Module):
+class CrossMapLRNLastAxis(nn.Module):
     """Local response normalisation of (N, H, W, C) as ``torch.nn.CrossMapLRN2d`` computes it: the sum of
     squares for a channel takes in its neighbours on both sides and always channel 0."""
 

@@ -1,6 +1,8 @@
 """Optimizers that MLX lacks, or has without an option of torch's. Each update is that of torch's
 documentation, one parameter at a time; ``step`` counts from 1."""
 
+import math
+
 import mlx.core as mx
 import mlx.optimizers as optim
 
@@ -105,8 +107,11 @@ class RAdam(AdamWithOptions):
         m, v = self.moments(gradient, state)
         b1, b2 = self.betas
         m = m / (1 - b1**step).astype(m.dtype)
-        limit = 2 / (1 - b2) - 1
-        length = limit - 2 * step * b2**step / (1 - b2**step)
+        limit, rate = 2 / (1 - b2) - 1, -math.log(b2)
+        # limit - 2 * step * b2**step / (1 - b2**step), without the difference of two large numbers
+        x = step * rate
+        share = mx.where(x < 0.3, x / 2 - x**2 / 12 + x**4 / 720, 1 - x / mx.expm1(x))
+        length = limit - 2 / rate + 2 / rate * share
         trusted = mx.maximum(length, 5)  # below 5 the rectification is not used
         rectified = mx.sqrt((trusted - 4) * (trusted - 2) * limit / ((limit - 4) * (limit - 2) * trusted))
         adaptive = (rectified * mx.sqrt(1 - b2**step)).astype(v.dtype) / (mx.sqrt(v) + self.eps)

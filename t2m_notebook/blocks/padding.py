@@ -3,7 +3,7 @@
 import mlx.core as mx
 import mlx.nn as nn
 
-__all__ = ["pad_circular", "pad_and_crop", "Pad"]
+__all__ = ["pad_circular", "pad_and_crop", "PadSpatial"]
 
 
 def pad_circular(x: mx.array, widths: list[tuple[int, int]]) -> mx.array:
@@ -24,7 +24,7 @@ def pad_and_crop(x: mx.array, widths: list[tuple[int, int]], mode: str = "consta
     return x[tuple(slice(max(-before, 0), size - max(-after, 0)) for (before, after), size in zip(widths, x.shape))]
 
 
-class Pad(nn.Module):
+class PadSpatial(nn.Module):
     """Pads the spatial axes of ``(N, *spatial, C)``. ``widths``: (before, after) per spatial axis;
     ``mode``: "constant", "edge", "reflect" or "circular"."""
 

@@ -9,11 +9,12 @@ import mlx.nn as nn
 from .pooling import pool_windows
 from .upsampling import cubic_weight
 
-__all__ = ["pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "unfold", "fold", "affine_grid", "grid_sample",
-           "PixelShuffle", "PixelUnshuffle", "ChannelShuffle", "Unfold", "Fold"]
+__all__ = ["pixel_shuffle_last_axis", "pixel_unshuffle_last_axis", "channel_shuffle_last_axis", "unfold_patches",
+           "fold_patches", "affine_sampling_grid", "sample_at_grid", "PixelShuffleLastAxis", "PixelUnshuffleLastAxis",
+           "ChannelShuffleLastAxis", "UnfoldPatches", "FoldPatches"]
 
 
-def pixel_shuffle(x: mx.array, factor: int) -> mx.array:
+def pixel_shuffle_last_axis(x: mx.array, factor: int) -> mx.array:
     """(..., H, W, C * r * r) to (..., H * r, W * r, C)."""
     *lead, height, width, channels = x.shape
     x = x.reshape(*lead, height, width, channels // factor**2, factor, factor)
@@ -21,7 +22,7 @@ def pixel_shuffle(x: mx.array, factor: int) -> mx.array:
     return x.reshape(*lead, height * factor, width * factor, channels // factor**2)
 
 
-def pixel_unshuffle(x: mx.array, factor: int) -> mx.array:
+def pixel_unshuffle_last_axis(x: mx.array, factor: int) -> mx.array:
     """(..., H * r, W * r, C) to (..., H, W, C * r * r)."""
     *lead, height, width, channels = x.shape
     x = x.reshape(*lead, height // factor, factor, width // factor, factor, channels)
@@ -29,19 +30,19 @@ def pixel_unshuffle(x: mx.array, factor: int) -> mx.array:
     return x.reshape(*lead, height // factor, width // factor, channels * factor**2)
 
 
-def channel_shuffle(x: mx.array, groups: int) -> mx.array:
+def channel_shuffle_last_axis(x: mx.array, groups: int) -> mx.array:
     """Take the channels of ``groups`` equal parts in turn."""
     return mx.unflatten(x, -1, (groups, -1)).swapaxes(-1, -2).reshape(x.shape)
 
 
-def unfold(x: mx.array, kernel_size, dilation=(1, 1), padding=(0, 0), stride=(1, 1)) -> mx.array:
+def unfold_patches(x: mx.array, kernel_size, dilation=(1, 1), padding=(0, 0), stride=(1, 1)) -> mx.array:
     """Patches of (N, H, W, C): (N, patches, C * kH * kW), the channels outermost."""
     patches = mx.stack(pool_windows(x, kernel_size, stride, padding, dilation, False, 0), axis=-1)
     return patches.flatten(3).flatten(1, 2)
 
 
-def fold(x: mx.array, output_size, kernel_size, dilation=(1, 1), padding=(0, 0), stride=(1, 1)) -> mx.array:
-    """Adds patches (N, patches, C * kH * kW) up to (N, H, W, C): the transpose of :func:`unfold`."""
+def fold_patches(x: mx.array, output_size, kernel_size, dilation=(1, 1), padding=(0, 0), stride=(1, 1)) -> mx.array:
+    """Adds patches (N, patches, C * kH * kW) up to (N, H, W, C): the transpose of :func:`unfold_patches`."""
     counts = [(n + 2 * p - d * (k - 1) - 1) // s + 1
               for n, k, d, p, s in zip(output_size, kernel_size, dilation, padding, stride)]
     x = x.reshape(x.shape[0], *counts, -1, math.prod(kernel_size))
@@ -54,9 +55,9 @@ def fold(x: mx.array, output_size, kernel_size, dilation=(1, 1), padding=(0, 0),
     return total[:, top:top + height, left:left + width]
 
 
-def affine_grid(theta: mx.array, size, align_corners: bool = False) -> mx.array:
+def affine_sampling_grid(theta: mx.array, size, align_corners: bool = False) -> mx.array:
     """Sampling positions of (N, C, *spatial) under the affine maps ``theta`` (N, n, n + 1), for
-    :func:`grid_sample`: (N, *spatial, n), the last spatial axis first among the coordinates."""
+    :func:`sample_at_grid`: (N, *spatial, n), the last spatial axis first among the coordinates."""
     spatial = size[2:]
     axes = []
     for count in spatial:
@@ -77,7 +78,7 @@ def reflect_position(place: mx.array, low: float, high: float) -> mx.array:
     return mx.where(turns % 2 == 0, rest + low, high - rest)
 
 
-def grid_sample(x: mx.array, grid: mx.array, mode: str = "bilinear", padding_mode: str = "zeros",
+def sample_at_grid(x: mx.array, grid: mx.array, mode: str = "bilinear", padding_mode: str = "zeros",
                 align_corners: bool = False) -> mx.array:
     """Sample (N, *spatial, C) at ``grid`` (N, *out, n), positions from -1 to 1 with the last spatial
     axis first, as :func:`torch.nn.functional.grid_sample`; returns (N, *out, C)."""
@@ -121,56 +122,56 @@ def grid_sample(x: mx.array, grid: mx.array, mode: str = "bilinear", padding_mod
     return total.astype(x.dtype)
 
 
-class PixelShuffle(nn.Module):
-    """:func:`pixel_shuffle` as a layer."""
+class PixelShuffleLastAxis(nn.Module):
+    """:func:`pixel_shuffle_last_axis` as a layer."""
 
     def __init__(self, factor: int):
         super().__init__()
         self.factor = factor
 
     def __call__(self, x: mx.array) -> mx.array:
-        return pixel_shuffle(x, self.factor)
+        return pixel_shuffle_last_axis(x, self.factor)
 
 
-class PixelUnshuffle(nn.Module):
-    """:func:`pixel_unshuffle` as a layer."""
+class PixelUnshuffleLastAxis(nn.Module):
+    """:func:`pixel_unshuffle_last_axis` as a layer."""
 
     def __init__(self, factor: int):
         super().__init__()
         self.factor = factor
 
     def __call__(self, x: mx.array) -> mx.array:
-        return pixel_unshuffle(x, self.factor)
+        return pixel_unshuffle_last_axis(x, self.factor)
 
 
-class ChannelShuffle(nn.Module):
-    """:func:`channel_shuffle` as a layer."""
+class ChannelShuffleLastAxis(nn.Module):
+    """:func:`channel_shuffle_last_axis` as a layer."""
 
     def __init__(self, groups: int):
         super().__init__()
         self.groups = groups
 
     def __call__(self, x: mx.array) -> mx.array:
-        return channel_shuffle(x, self.groups)
+        return channel_shuffle_last_axis(x, self.groups)
 
 
-class Unfold(nn.Module):
-    """:func:`unfold` as a layer."""
+class UnfoldPatches(nn.Module):
+    """:func:`unfold_patches` as a layer."""
 
     def __init__(self, kernel_size, dilation=(1, 1), padding=(0, 0), stride=(1, 1)):
         super().__init__()
         self._options = (kernel_size, dilation, padding, stride)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return unfold(x, *self._options)
+        return unfold_patches(x, *self._options)
 
 
-class Fold(nn.Module):
-    """:func:`fold` as a layer."""
+class FoldPatches(nn.Module):
+    """:func:`fold_patches` as a layer."""
 
     def __init__(self, output_size, kernel_size, dilation=(1, 1), padding=(0, 0), stride=(1, 1)):
         super().__init__()
         self._options = (output_size, kernel_size, dilation, padding, stride)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return fold(x, *self._options)
+        return fold_patches(x, *self._options)

@@ -7,9 +7,10 @@ from itertools import product
 import mlx.core as mx
 import mlx.nn as nn
 
-__all__ = ["pool_windows", "max_pool", "max_pool_with_indices", "avg_pool", "lp_pool", "max_unpool",
-           "adaptive_avg_pool", "adaptive_max_pool", "adaptive_max_pool_with_indices",
-           "MaxPool", "AvgPool", "LPPool", "MaxUnpool", "AdaptiveAvgPool", "AdaptiveMaxPool"]
+__all__ = ["pool_windows", "max_pool_windows", "max_pool_windows_with_indices", "avg_pool_windows", "lp_pool_windows",
+           "max_unpool_to", "adaptive_avg_pool_to", "adaptive_max_pool_to", "adaptive_max_pool_to_with_indices",
+           "MaxPoolWindows", "AvgPoolWindows", "LPPoolWindows", "MaxUnpoolWindows", "AdaptiveAvgPoolTo",
+           "AdaptiveMaxPoolTo"]
 
 
 def pooled_sizes(sizes, kernel_size, stride, padding, dilation, ceil_mode: bool) -> list[int]:
@@ -40,20 +41,21 @@ def pool_windows(x: mx.array, kernel_size, stride, padding, dilation, ceil_mode:
     return views
 
 
-def lowest(dtype: mx.Dtype) -> float:
+def lowest_of_type(dtype: mx.Dtype) -> float:
     """The value that any element of a window is at least as large as."""
     return float("-inf") if mx.issubdtype(dtype, mx.floating) else mx.iinfo(dtype).min
 
 
-def max_pool(x: mx.array, kernel_size, stride, padding, dilation, ceil_mode: bool = False) -> mx.array:
+def max_pool_windows(x: mx.array, kernel_size, stride, padding, dilation, ceil_mode: bool = False) -> mx.array:
     """Maximum of each window; positions outside the input don't take part."""
-    return reduce(mx.maximum, pool_windows(x, kernel_size, stride, padding, dilation, ceil_mode, lowest(x.dtype)))
+    fill = lowest_of_type(x.dtype)
+    return reduce(mx.maximum, pool_windows(x, kernel_size, stride, padding, dilation, ceil_mode, fill))
 
 
-def max_pool_with_indices(x: mx.array, kernel_size, stride, padding, dilation,
+def max_pool_windows_with_indices(x: mx.array, kernel_size, stride, padding, dilation,
                           ceil_mode: bool = False) -> tuple[mx.array, mx.array]:
     """Maximum of each window and its position in the input: the flat index over the spatial axes."""
-    windows = mx.stack(pool_windows(x, kernel_size, stride, padding, dilation, ceil_mode, lowest(x.dtype)))
+    windows = mx.stack(pool_windows(x, kernel_size, stride, padding, dilation, ceil_mode, lowest_of_type(x.dtype)))
     # NaN counts as the largest, and the first of equal elements wins.
     ranked = mx.where(mx.isnan(windows), float("inf"), windows) if mx.issubdtype(x.dtype, mx.floating) else windows
     best = mx.stop_gradient(mx.argmax(ranked, axis=0, keepdims=True))
@@ -66,7 +68,7 @@ def max_pool_with_indices(x: mx.array, kernel_size, stride, padding, dilation,
     return mx.take_along_axis(windows, best, axis=0).squeeze(0), flat.astype(mx.int64)
 
 
-def avg_pool(x: mx.array, kernel_size, stride, padding, ceil_mode: bool = False, count_include_pad: bool = True,
+def avg_pool_windows(x: mx.array, kernel_size, stride, padding, ceil_mode: bool = False, count_include_pad: bool = True,
              divisor_override: int | None = None) -> mx.array:
     """Mean of each window, summed in float32. The divisor counts the positions inside the input
     and, with ``count_include_pad``, inside its padding, but never beyond."""
@@ -84,17 +86,17 @@ def avg_pool(x: mx.array, kernel_size, stride, padding, ceil_mode: bool = False,
     return (total / divisor).astype(x.dtype)
 
 
-def lp_pool(x: mx.array, norm_type: float, kernel_size, stride, ceil_mode: bool = False) -> mx.array:
+def lp_pool_windows(x: mx.array, norm_type: float, kernel_size, stride, ceil_mode: bool = False) -> mx.array:
     """``sum(x ** p) ** (1 / p)`` of each window, without an absolute value inside, as torch does;
     a negative sum counts with its size."""
     count = 1
     for k in kernel_size:
         count *= k
-    mean = avg_pool(x**norm_type, kernel_size, stride, (0,) * len(kernel_size), ceil_mode)
+    mean = avg_pool_windows(x**norm_type, kernel_size, stride, (0,) * len(kernel_size), ceil_mode)
     return (mx.sign(mean) * mx.maximum(mx.abs(mean), 0) * count) ** (1 / norm_type)
 
 
-def max_unpool(x: mx.array, indices: mx.array, output_size) -> mx.array:
+def max_unpool_to(x: mx.array, indices: mx.array, output_size) -> mx.array:
     """Puts each element at its flat index over the spatial axes of a zero array of ``output_size``."""
     batch, channels = x.shape[0], x.shape[-1]
     places = 1
@@ -111,7 +113,7 @@ def adaptive_bounds(size: int, count: int) -> tuple[mx.array, mx.array]:
     return cell * size // count, ((cell + 1) * size + count - 1) // count
 
 
-def adaptive_avg_pool(x: mx.array, output_size) -> mx.array:
+def adaptive_avg_pool_to(x: mx.array, output_size) -> mx.array:
     """Mean over windows that divide each axis into ``output_size`` parts (None: the axis stays)."""
     wide = x.astype(mx.float32)
     for axis, count in enumerate(output_size, 1):
@@ -138,7 +140,7 @@ def adaptive_windows(x: mx.array, axis: int, count: int | None) -> mx.array:
     return mx.minimum(start[:, None] + mx.arange(longest), end[:, None] - 1)
 
 
-def adaptive_max_pool(x: mx.array, output_size) -> mx.array:
+def adaptive_max_pool_to(x: mx.array, output_size) -> mx.array:
     """Maximum over windows that divide each axis into ``output_size`` parts (None: the axis stays)."""
     for axis, count in enumerate(output_size, 1):
         if count is not None and count != x.shape[axis]:
@@ -146,8 +148,8 @@ def adaptive_max_pool(x: mx.array, output_size) -> mx.array:
     return x
 
 
-def adaptive_max_pool_with_indices(x: mx.array, output_size) -> tuple[mx.array, mx.array]:
-    """:func:`adaptive_max_pool` and the position of each maximum: the flat index over the spatial axes."""
+def adaptive_max_pool_to_with_indices(x: mx.array, output_size) -> tuple[mx.array, mx.array]:
+    """:func:`adaptive_max_pool_to` and the position of each maximum: the flat index over the spatial axes."""
     position = mx.zeros((1,) * x.ndim, mx.int64)
     for axis, size in enumerate(x.shape[1:-1], 1):
         place = mx.arange(size).reshape([-1 if a == axis else 1 for a in range(x.ndim)])
@@ -163,20 +165,20 @@ def adaptive_max_pool_with_indices(x: mx.array, output_size) -> tuple[mx.array, 
     return x, position.astype(mx.int64)
 
 
-class MaxPool(nn.Module):
-    """:func:`max_pool` as a layer; ``return_indices`` gives the positions too."""
+class MaxPoolWindows(nn.Module):
+    """:func:`max_pool_windows` as a layer; ``return_indices`` gives the positions too."""
 
     def __init__(self, kernel_size, stride, padding, dilation, ceil_mode: bool = False, return_indices: bool = False):
         super().__init__()
         self._options = (kernel_size, stride, padding, dilation, ceil_mode)
-        self._pool = max_pool_with_indices if return_indices else max_pool
+        self._pool = max_pool_windows_with_indices if return_indices else max_pool_windows
 
     def __call__(self, x: mx.array):
         return self._pool(x, *self._options)
 
 
-class AvgPool(nn.Module):
-    """:func:`avg_pool` as a layer."""
+class AvgPoolWindows(nn.Module):
+    """:func:`avg_pool_windows` as a layer."""
 
     def __init__(self, kernel_size, stride, padding, ceil_mode: bool = False, count_include_pad: bool = True,
                  divisor_override: int | None = None):
@@ -184,22 +186,22 @@ class AvgPool(nn.Module):
         self._options = (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return avg_pool(x, *self._options)
+        return avg_pool_windows(x, *self._options)
 
 
-class LPPool(nn.Module):
-    """:func:`lp_pool` as a layer."""
+class LPPoolWindows(nn.Module):
+    """:func:`lp_pool_windows` as a layer."""
 
     def __init__(self, norm_type: float, kernel_size, stride, ceil_mode: bool = False):
         super().__init__()
         self._options = (norm_type, kernel_size, stride, ceil_mode)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return lp_pool(x, *self._options)
+        return lp_pool_windows(x, *self._options)
 
 
-class MaxUnpool(nn.Module):
-    """:func:`max_unpool` as a layer: undoes a max pooling with these windows."""
+class MaxUnpoolWindows(nn.Module):
+    """:func:`max_unpool_to` as a layer: undoes a max pooling with these windows."""
 
     def __init__(self, kernel_size, stride, padding):
         super().__init__()
@@ -208,27 +210,27 @@ class MaxUnpool(nn.Module):
     def __call__(self, x: mx.array, indices: mx.array, output_size=None) -> mx.array:
         if output_size is None:
             output_size = [(n - 1) * s - 2 * p + k for n, (k, s, p) in zip(x.shape[1:-1], self._windows)]
-        return max_unpool(x, indices, output_size)
+        return max_unpool_to(x, indices, output_size)
 
 
-class AdaptiveAvgPool(nn.Module):
-    """:func:`adaptive_avg_pool` as a layer."""
+class AdaptiveAvgPoolTo(nn.Module):
+    """:func:`adaptive_avg_pool_to` as a layer."""
 
     def __init__(self, output_size):
         super().__init__()
         self._output_size = output_size
 
     def __call__(self, x: mx.array) -> mx.array:
-        return adaptive_avg_pool(x, self._output_size)
+        return adaptive_avg_pool_to(x, self._output_size)
 
 
-class AdaptiveMaxPool(nn.Module):
-    """:func:`adaptive_max_pool` as a layer; ``return_indices`` gives the positions too."""
+class AdaptiveMaxPoolTo(nn.Module):
+    """:func:`adaptive_max_pool_to` as a layer; ``return_indices`` gives the positions too."""
 
     def __init__(self, output_size, return_indices: bool = False):
         super().__init__()
         self._output_size = output_size
-        self._pool = adaptive_max_pool_with_indices if return_indices else adaptive_max_pool
+        self._pool = adaptive_max_pool_to_with_indices if return_indices else adaptive_max_pool_to
 
     def __call__(self, x: mx.array):
         return self._pool(x, self._output_size)

@@ -3,10 +3,10 @@
 import mlx.core as mx
 import mlx.nn as nn
 
-__all__ = ["Flatten", "Unflatten"]
+__all__ = ["FlattenAxes", "UnflattenAxes"]
 
 
-class Flatten(nn.Module):
+class FlattenAxes(nn.Module):
     """Merges the axes from ``start_axis`` to ``end_axis``."""
 
     def __init__(self, start_axis: int = 1, end_axis: int = -1):
@@ -17,7 +17,7 @@ class Flatten(nn.Module):
         return mx.flatten(x, self.start_axis, self.end_axis)
 
 
-class Unflatten(nn.Module):
+class UnflattenAxes(nn.Module):
     """Splits ``axis`` into axes of the given sizes, one of which may be -1."""
 
     def __init__(self, axis: int, sizes: tuple[int, ...]):

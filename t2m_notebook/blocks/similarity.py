@@ -3,7 +3,8 @@
 import mlx.core as mx
 import mlx.nn as nn
 
-__all__ = ["safe_norm", "normalize", "cosine_similarity", "pairwise_distance", "CosineSimilarity", "PairwiseDistance"]
+__all__ = ["safe_norm", "normalize_along", "cosine_similarity_along", "distance_last_axis", "CosineSimilarityAlong",
+           "DistanceLastAxis"]
 
 
 def safe_norm(x: mx.array, axis, p: float = 2.0) -> mx.array:
@@ -22,41 +23,41 @@ def safe_norm(x: mx.array, axis, p: float = 2.0) -> mx.array:
     return mx.where(total > 0, mx.where(total > 0, total, 1) ** (1 / p), 0)
 
 
-def normalize(x: mx.array, axis=-1, p: float = 2.0, eps: float = 1e-12) -> mx.array:
+def normalize_along(x: mx.array, axis=-1, p: float = 2.0, eps: float = 1e-12) -> mx.array:
     """``x`` divided by its p-norm along ``axis``, or by ``eps`` where the norm is smaller."""
     wide = x.astype(mx.float32)
     return (wide / mx.maximum(safe_norm(wide, axis, p), eps)).astype(x.dtype)
 
 
-def cosine_similarity(a: mx.array, b: mx.array, axis: int = -1, eps: float = 1e-8) -> mx.array:
+def cosine_similarity_along(a: mx.array, b: mx.array, axis: int = -1, eps: float = 1e-8) -> mx.array:
     """Cosine of the angle between ``a`` and ``b`` along ``axis``; a norm counts as at least ``eps``."""
     a, b = mx.broadcast_arrays(a, b)
     return (a / mx.maximum(safe_norm(a, axis), eps) * (b / mx.maximum(safe_norm(b, axis), eps))).sum(axis)
 
 
-def pairwise_distance(a: mx.array, b: mx.array, p: float = 2.0, eps: float = 1e-6, keepdims: bool = False) -> mx.array:
+def distance_last_axis(a: mx.array, b: mx.array, p: float = 2.0, eps: float = 1e-6, keepdims: bool = False) -> mx.array:
     """The p-norm of ``a - b + eps`` along the last axis."""
     distance = safe_norm(a - b + eps, -1, p)
     return distance if keepdims else distance.squeeze(-1)
 
 
-class CosineSimilarity(nn.Module):
-    """:func:`cosine_similarity` as a layer."""
+class CosineSimilarityAlong(nn.Module):
+    """:func:`cosine_similarity_along` as a layer."""
 
     def __init__(self, axis: int = 1, eps: float = 1e-8):
         super().__init__()
         self.axis, self.eps = axis, eps
 
     def __call__(self, a: mx.array, b: mx.array) -> mx.array:
-        return cosine_similarity(a, b, self.axis, self.eps)
+        return cosine_similarity_along(a, b, self.axis, self.eps)
 
 
-class PairwiseDistance(nn.Module):
-    """:func:`pairwise_distance` as a layer."""
+class DistanceLastAxis(nn.Module):
+    """:func:`distance_last_axis` as a layer."""
 
     def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdims: bool = False):
         super().__init__()
         self.p, self.eps, self.keepdims = p, eps, keepdims
 
     def __call__(self, a: mx.array, b: mx.array) -> mx.array:
-        return pairwise_distance(a, b, self.p, self.eps, self.keepdims)
+        return distance_last_axis(a, b, self.p, self.eps, self.keepdims)

@@ -5,9 +5,9 @@ import math
 import mlx.core as mx
 import mlx.nn as nn
 
-from .pooling import adaptive_avg_pool
+from .pooling import adaptive_avg_pool_to
 
-__all__ = ["interpolate", "Interpolate"]
+__all__ = ["interpolate_spatial", "InterpolateSpatial"]
 
 
 def cubic_weight(distance: mx.array, a: float) -> mx.array:
@@ -48,7 +48,7 @@ def source_taps(size: int, count: int, scale: float, mode: str, align_corners: b
     return index.astype(mx.int32), mx.concatenate([1 - (source - low), source - low], axis=1)
 
 
-def interpolate(x: mx.array, size=None, scale_factor=None, mode: str = "nearest", align_corners: bool = False,
+def interpolate_spatial(x: mx.array, size=None, scale_factor=None, mode: str = "nearest", align_corners: bool = False,
                 antialias: bool = False, recompute_scale_factor: bool = False) -> mx.array:
     """Resize the spatial axes to ``size`` or by ``scale_factor``: one number, or one per axis. A given
     scale also sets the source positions, unless ``recompute_scale_factor``. Half precision is
@@ -58,7 +58,7 @@ def interpolate(x: mx.array, size=None, scale_factor=None, mode: str = "nearest"
     if size is None:
         size = [math.floor(n * s) for n, s in zip(sizes, scale_factor)]
     if mode == "area":
-        return adaptive_avg_pool(x, size)
+        return adaptive_avg_pool_to(x, size)
     smooth = mode not in ("nearest", "nearest-exact")
     y = x.astype(mx.float32) if smooth else x
     for axis, (n, count) in enumerate(zip(sizes, size), 1):
@@ -78,8 +78,8 @@ def interpolate(x: mx.array, size=None, scale_factor=None, mode: str = "nearest"
     return y.astype(x.dtype)
 
 
-class Interpolate(nn.Module):
-    """:func:`interpolate` as a layer."""
+class InterpolateSpatial(nn.Module):
+    """:func:`interpolate_spatial` as a layer."""
 
     def __init__(self, size=None, scale_factor=None, mode: str = "nearest", align_corners: bool = False,
                  recompute_scale_factor: bool = False):
@@ -88,4 +88,4 @@ class Interpolate(nn.Module):
                              recompute_scale_factor=recompute_scale_factor)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return interpolate(x, **self._options)
+        return interpolate_spatial(x, **self._options)

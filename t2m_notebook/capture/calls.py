@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..rules import (
-    Array, Call, Emitted, Order, OpRule, OutputFacts, Plan, arrays_in, bind, emit_op, op_rule, standard)
+    Array, Call, Emitted, Order, OpRule, OutputFacts, Plan, Size, arrays_in, bind, emit_op, op_rule, standard)
 from .recording import OpCall, Recording, Ref, refs
 
 
@@ -50,7 +50,8 @@ class BoundCall:
 def result_values(call: OpCall) -> list[int]:
     """The recorded values that a call gives: its results, or what it wrote in place."""
     written = [after for _, after in call.mutated]
-    return written or refs(call.outputs)
+    outputs = refs(call.outputs)
+    return written if set(outputs) <= set(written) else outputs
 
 
 def bind_call(recording: Recording, call: OpCall, order_of: Callable[[int], Order] | None = None,
@@ -72,11 +73,44 @@ def bind_call(recording: Recording, call: OpCall, order_of: Callable[[int], Orde
             made[index] = array_of(recording, index, order_of(index) if order_of else None)
         return made[index]
 
-    bound = bind(rule, call.name, to_arrays(call.args, lookup), to_arrays(call.kwargs, lookup))
+    args, kwargs = to_arrays(call.args, lookup), to_arrays(call.kwargs, lookup)
+    if call.name.rpartition(".")[2].rstrip("_") in _TAKES_SIZES:
+        args = (*args[:1], *[_sizes(recording, item) for item in args[1:]])
+        kwargs = {key: _sizes(recording, item) for key, item in kwargs.items()}
+    elif call.name.rpartition(".")[2] in ("__getitem__", "__setitem__") and len(args) > 1:
+        args = (args[0], _bounds(recording, args[1]), *args[2:])
+    elif call.name.rpartition(".")[2] in _CREATES:
+        args = tuple(_sizes(recording, item) for item in args)
+    bound = bind(rule, call.name, args, kwargs)
     outputs = result_values(call)
     facts = [recording.values[index] for index in outputs]
     bound.outputs = tuple(OutputFacts(f.shape, f.dtype, standard(len(f.shape))) for f in facts)
     return BoundCall(rule, bound, arrays_in(list(bound.arguments.values())), outputs)
+
+
+#: Operations whose numbers after the first argument are sizes or positions, for which torch
+#: also takes 0-d integer tensors; and those that have sizes only.
+_TAKES_SIZES = frozenset({"view", "reshape", "expand", "repeat", "tile", "narrow", "pad", "new_zeros", "new_ones",
+                          "new_full", "new_empty", "split", "chunk", "unflatten", "roll", "select", "broadcast_to"})
+_CREATES = frozenset({"zeros", "ones", "empty", "rand", "randn", "arange"})
+
+
+def _sizes(recording: Recording, value: Any) -> Any:
+    """0-d integer tensors as the number that is read from them when the code runs."""
+    if isinstance(value, Array) and value.ndim == 0 and isinstance(value.index, int):
+        number = recording.values[value.index].number
+        if number is not None and not isinstance(number, bool):
+            return Size(number, value.item().node)
+    if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
+        return type(value)(_sizes(recording, item) for item in value)
+    return value
+
+
+def _bounds(recording: Recording, index: Any) -> Any:
+    """The same for the bounds of slices; an index that is a tensor stays one."""
+    if isinstance(index, slice):
+        return slice(*(_sizes(recording, bound) for bound in (index.start, index.stop, index.step)))
+    return tuple(_bounds(recording, item) for item in index) if isinstance(index, tuple) else index
 
 
 def emit_call(recording: Recording, call: OpCall) -> Emitted | None:

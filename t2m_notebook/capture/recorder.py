@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy
 import torch
 from torch.overrides import TorchFunctionMode, resolve_name
 
@@ -141,8 +142,12 @@ class Recorder(TorchFunctionMode):
             storage = 0
         stride = tensor.stride() if tensor.layout is torch.strided else ()
         device = "cpu" if tensor.device.type == "cpu" else str(tensor.device)
+        number = None
+        if not tensor.dim() and device == "cpu" and not tensor.dtype.is_floating_point \
+                and not tensor.dtype.is_complex and not tensor.is_meta:
+            number = tensor.item()  # may be used as a size
         values.append(Value(index, tuple(tensor.shape), DTYPE_NAMES[tensor.dtype], stride, storage, kind, name,
-                            previous, device))
+                            previous, device, number))
         self._known[id(tensor)] = (weakref.ref(tensor), index, _version(tensor))
         if kind in ("constant", "attribute", "input") or self.keep == "all":
             if self.keep != "none":
@@ -184,6 +189,8 @@ class Recorder(TorchFunctionMode):
             if isinstance(value, (list, tuple)):
                 return [self._encode(item) for item in value]
             return {name: self._encode(item) for name, item in items_of(value)}
+        if isinstance(value, numpy.generic):
+            return value.item()  # numpy's scalars are Python's numbers to torch
         return value
 
     def _tensors(self, value: Any, found: list) -> list:
@@ -199,15 +206,24 @@ class Recorder(TorchFunctionMode):
             self._tensors((value.start, value.stop, value.step), found)
         return found
 
-    def _mutations(self, tensors: list, encoded: list[int]) -> tuple[tuple[int, int], ...]:
-        changed = []
+    def _mutations(self, tensors: list, encoded: list[int], name: str = "",
+                   out: Any = None) -> tuple[tuple[int, int], ...]:
+        """What the call wrote into: its first argument, ``out``, or whatever changed. Other views
+        of the same memory are noticed when they are used next."""
+        if out is not None:
+            targets = {id(tensor) for tensor in self._tensors(out, [])}
+        elif _writes(name) and tensors:
+            targets = {id(tensors[0])}
+        else:
+            targets = {id(tensor) for tensor in tensors}
+        changed: dict[int, tuple[int, int]] = {}
         for tensor, index in zip(tensors, encoded, strict=True):
             reference, current, version = self._known[id(tensor)]
-            if current == index and _version(tensor) != version:
-                kind = self.recording.values[index].kind
-                keep = kind if kind in ("parameter", "buffer", "attribute") else "result"
-                changed.append((index, self._new(tensor, keep, self.recording.values[index].name, previous=index)))
-        return tuple(changed)
+            if id(tensor) in targets and current == index and _version(tensor) != version:
+                value = self.recording.values[index]
+                keep = value.kind if value.kind in ("parameter", "buffer", "attribute") else "result"
+                changed[index] = (index, self._new(tensor, keep, value.name, previous=index))
+        return tuple(changed.values())
 
     def _protect(self, tensors: list) -> None:
         """Before a write in place: kept values that share the memory keep their content."""
@@ -239,7 +255,7 @@ class Recorder(TorchFunctionMode):
                 and last not in READS and not last.endswith("__setitem__"):
             if not (tensors and self._any_mutated(tensors)):
                 return result
-        mutated = self._mutations(tensors, indices)
+        mutated = self._mutations(tensors, indices, last, kwargs.get("out"))
         owner = self._stack[-1]
         call = OpCall(self.recording.event_count, name, function, recorded_args, recorded_kwargs, None, owner,
                       _frames(2), mutated)

@@ -51,6 +51,7 @@ class Value:
     name: str = ""  # path of a parameter, buffer or attribute; name of an input
     previous: int | None = None  # the value that this one overwrote
     device: str = "cpu"
+    number: int | None = None  # of a 0-d integer tensor, in case it is used as a size
 
     @property
     def facts(self) -> TensorFacts:

@@ -6,10 +6,7 @@ import ast
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ..capture.recording import ModuleCall, Recording, refs
-from ..rules import standard
 from ..rules.substitute import substitute
 
 if TYPE_CHECKING:
@@ -96,22 +93,3 @@ def _from_root(node: ast.expr) -> ast.expr:
         if isinstance(inner, ast.Name) and inner.id == "self":
             inner.id = "root"
     return node
-
-
-def laid_out(written: Written, index: int, tensor: torch.Tensor | None = None) -> torch.Tensor:
-    """A recorded tensor as MLX holds it: axes in the planned order, contiguous, no float64."""
-    tensor = written.recording.tensors[index] if tensor is None else tensor
-    if index in written.plan.column_values:
-        tensor = written.plan.column_values[index].apply(tensor)
-    return as_mlx(tensor, written.plan.orders[index])
-
-
-def as_mlx(tensor: torch.Tensor, order: tuple[int, ...]) -> torch.Tensor:
-    """``tensor`` permuted to ``order``, contiguous, in a dtype that MLX has."""
-    tensor = tensor.detach().resolve_conj().resolve_neg()
-    if tensor.dtype == torch.float64:
-        tensor = tensor.float()
-    if tensor.dtype == torch.complex128:
-        tensor = tensor.to(torch.complex64)
-    moved = tensor if order == standard(len(order)) else tensor.permute(order)
-    return moved.contiguous().clone()

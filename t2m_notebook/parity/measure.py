@@ -15,7 +15,8 @@ from ..capture.recording import flatten
 from ..capture.recorder import deep_tensors
 from ..errors import WorkerFailed
 from ..types import ParityResult, Status
-from .checks import Check, as_mlx, laid_out, module_checks
+from ..port.values import as_mlx, laid_out
+from .checks import Check, module_checks
 from .examples import map_tensors, other_examples, tensors_in
 from .report import ParityReport, assemble
 

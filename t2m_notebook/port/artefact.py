@@ -19,6 +19,8 @@ from ..errors import NotPortable
 from ..rules import standard, to_node
 from ..types import to_data
 
+from .values import laid_out
+
 if TYPE_CHECKING:
     from ..session import Port
 
@@ -127,7 +129,6 @@ def save(port: Port, folder: str | os.PathLike) -> Path:
 
 def write_files(port: Port, folder: Path) -> None:
     """The five files, into an existing folder."""
-    from ..parity.checks import laid_out
     written = port.written
     (folder / "model.py").write_text(port.source, encoding="utf-8")
     save_file(port.weights, str(folder / "weights.safetensors"), metadata={"format": "mlx"})

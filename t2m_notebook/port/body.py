@@ -19,7 +19,7 @@ from torch import nn
 from ..capture.calls import array_of, bind_call, to_arrays
 from ..capture.recording import ModuleCall, OpCall, Recording, Ref, flatten, location, refs
 from ..errors import Refused
-from ..rules import Array, Expr, Order, OutputFacts, bind, emit_layer_call, emit_op, op_rule, to_node
+from ..rules import Array, Expr, Order, OutputFacts, Size, SizeFloat, bind, emit_layer_call, emit_op, op_rule, to_node
 from ..rules.substitute import mentions, substitute
 from .layout import LayoutPlan, Step, is_linear
 from .loops import collapse
@@ -158,7 +158,7 @@ def _escapes(recording: Recording, owners: dict[int, ModuleCall]) -> dict[int, l
         owner = event.owner if isinstance(event, OpCall) else event.parent
         if owner is None:
             continue
-        for index in refs([list(event.args), event.kwargs]):
+        for index in refs([list(event.args), event.kwargs]) + read_sizes([list(event.args), event.kwargs]):
             use(index, _enclosing(owner))
     for call in recording.root.walk() if recording.root else ():
         parent = effective_parent(call)
@@ -167,6 +167,20 @@ def _escapes(recording: Recording, owners: dict[int, ModuleCall]) -> dict[int, l
         for index in refs(call.outputs):
             use(index, call if not is_chain(call.module) else _enclosing(call))
     return {index: list(values) for index, values in found.items()}
+
+
+def read_sizes(value: Any) -> list[int]:
+    """Recorded values whose sizes stand among the numbers inside ``value``."""
+    if isinstance(value, (Size, SizeFloat)):
+        _, sizes = mentions(value.node)
+        return [index for index, _ in sizes if isinstance(index, int)]
+    if isinstance(value, (tuple, list)):
+        return [index for item in value for index in read_sizes(item)]
+    if isinstance(value, dict):
+        return [index for item in value.values() for index in read_sizes(item)]
+    if isinstance(value, slice):
+        return read_sizes((value.start, value.stop, value.step))
+    return []
 
 
 class _Writing:
@@ -281,8 +295,8 @@ class _Writing:
             return self._fail(f"{event.name}: {refusal} ({_where(event)})")
         place, names = self._place(event)
         hint = event.name.rpartition(".")[2].strip("_")
-        if event.mutated:
-            targets = [after for _, after in event.mutated]
+        if event.mutated and step.outputs == [after for _, after in event.mutated]:
+            targets = step.outputs
             old = self._name_hint(event.mutated[0][0])
             values = list(value) if isinstance(value, (tuple, list)) else [value]
             for target, item in zip(targets, values, strict=False):
@@ -453,7 +467,10 @@ class _Resolver:
             until[base.id] = max(until.get(base.id, -1), last.get(key, -1))
         self.taken = reserved
         statements: list[ast.stmt] = []
-        held = dict(until)
+        # A local variable must not hide a function that the body calls.
+        functions = {node.id: len(raws) + 1 for raw in raws for node in ast.walk(raw.node)
+                     if isinstance(node, ast.Name) and not node.id.startswith("$")}
+        held = {**until, **functions}
         for position, raw in enumerate(raws):
             value = self.resolve(raw.node)
             chosen = choose_names(raw, position, last, held, self.extra.values())

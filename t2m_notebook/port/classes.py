@@ -66,13 +66,10 @@ class ClassWriter:
 
     def run(self) -> list[Group]:
         """All classes, those that others use first."""
-        paths: dict[int, str] = {}
         for call in self.recording.root.walk():  # type: ignore[union-attr]
-            if call.index in self.writer.bodies and id(call.module) not in paths:
-                paths[id(call.module)] = call.path
-        for key, path in paths.items():
-            bodies = self.writer.of_module[key]
-            self.instances[path] = Instance(path, bodies[0].call.module, bodies)
+            if call.index in self.writer.bodies and call.path not in self.instances:
+                bodies = self.writer.of_module[id(call.module)]
+                self.instances[call.path] = Instance(call.path, call.module, bodies)
         for body in self.writer.bodies.values():
             self.used_modules.update(body.children)
             self.used_tensors.update(body.tensors)
@@ -221,6 +218,8 @@ class ClassWriter:
         columns = list(zip(*[[c for part in parts for c in _constants(part)] for parts in roots], strict=True))
         names: dict[Any, str] = {}
         init_count = len(_constants(first.init))
+        attributes = {t.attr for s in first.init if isinstance(s, ast.Assign) for t in s.targets
+                      if isinstance(t, ast.Attribute)}
         in_body: dict[str, None] = {}
         hints = _hints(first.init)
         for position, column in enumerate(columns):
@@ -229,7 +228,8 @@ class ClassWriter:
                 continue
             key = tuple((type(v).__name__, v) for v in values)
             if key not in names:
-                names[key] = self._argument_name(group, values, hints.get(position, ""), set(names.values()))
+                names[key] = self._argument_name(group, values, hints.get(position, ""),
+                                                 {*names.values(), *attributes})
                 group.parameters.append((names[key], values))
             if position >= init_count:
                 in_body[names[key]] = None
@@ -265,11 +265,6 @@ class ClassWriter:
     def _class_node(self, group: Group, first: Instance, replace: dict[int, ast.expr], in_body: list[str]) -> ast.ClassDef:
         put = _Put(replace)
         init = [put.visit(s) for s in first.init]
-        children = {ast.unparse(s.targets[0])[5:] for s in init if isinstance(s, ast.Assign)}
-        renamed = {name: (f"{name}_" if name in children else name) for name in in_body}
-        if any(old != new for old, new in renamed.items()):
-            for body in first.bodies:
-                pass
         store = [_assign(name, ast.Name(name, ast.Load())) for name in in_body]
         init[1:1] = store
         arguments = ast.arguments([], [ast.arg("self"), *(ast.arg(name) for name, _ in group.parameters)], None, [], [],

@@ -42,31 +42,31 @@ _activation(torch_nn.Sigmoid, "torch.sigmoid", lambda m: nn.Sigmoid())
 _activation(torch_nn.Tanh, "torch.tanh", lambda m: nn.Tanh())
 _activation(torch_nn.LogSigmoid, _F + "logsigmoid", lambda m: nn.LogSigmoid())
 _activation(torch_nn.Softsign, _F + "softsign", lambda m: nn.Softsign())
-_activation(torch_nn.Tanhshrink, _F + "tanhshrink", lambda m: blocks.TanhShrink())
+_activation(torch_nn.Tanhshrink, _F + "tanhshrink", lambda m: blocks.TanhShrinkLayer())
 _activation(torch_nn.Hardswish, _F + "hardswish", lambda m: nn.Hardswish())
-_activation(torch_nn.Hardsigmoid, _F + "hardsigmoid", lambda m: blocks.HardSigmoid())
-_activation(torch_nn.SELU, _F + "selu", lambda m: blocks.SELU())
+_activation(torch_nn.Hardsigmoid, _F + "hardsigmoid", lambda m: blocks.HardSigmoidLayer())
+_activation(torch_nn.SELU, _F + "selu", lambda m: blocks.SELULayer())
 
 
 def _given(default: float, **value: float) -> dict[str, float]:
     return {} if default in value.values() else value
 
 
-_activation(torch_nn.ELU, _F + "elu", lambda m: blocks.ELU(**_given(1.0, alpha=m.alpha)), ("alpha",))
-_activation(torch_nn.CELU, _F + "celu", lambda m: blocks.CELU(**_given(1.0, alpha=m.alpha)), ("alpha",))
+_activation(torch_nn.ELU, _F + "elu", lambda m: blocks.ELULayer(**_given(1.0, alpha=m.alpha)), ("alpha",))
+_activation(torch_nn.CELU, _F + "celu", lambda m: blocks.CELULayer(**_given(1.0, alpha=m.alpha)), ("alpha",))
 _activation(torch_nn.Hardshrink, _F + "hardshrink", lambda m: nn.HardShrink(**_given(0.5, lambd=m.lambd)), ("lambd",))
 _activation(torch_nn.Softshrink, _F + "softshrink", lambda m: nn.Softshrink(**_given(0.5, lambd=m.lambd)), ("lambd",))
-_activation(torch_nn.Threshold, _F + "threshold", lambda m: blocks.Threshold(m.threshold, m.value),
+_activation(torch_nn.Threshold, _F + "threshold", lambda m: blocks.ThresholdLayer(m.threshold, m.value),
             ("threshold", "value"))
 _activation(torch_nn.GELU, _F + "gelu", lambda m: nn.GELU() if m.approximate == "none" else nn.GELU(approx="tanh"),
             ("approximate",))
 _activation(torch_nn.Hardtanh, _F + "hardtanh", lambda m: nn.HardTanh() if (m.min_val, m.max_val) == (-1, 1)
-            else blocks.HardTanh(min_val=m.min_val, max_val=m.max_val), ("min_val", "max_val"))
+            else blocks.HardTanhLayer(min_val=m.min_val, max_val=m.max_val), ("min_val", "max_val"))
 _activation(torch_nn.Softplus, _F + "softplus", lambda m: nn.Softplus() if (m.beta, m.threshold) == (1, 20)
-            else blocks.Softplus(beta=m.beta, threshold=m.threshold), ("beta", "threshold"))
+            else blocks.SoftplusLayer(beta=m.beta, threshold=m.threshold), ("beta", "threshold"))
 _activation(torch_nn.LeakyReLU, _F + "leaky_relu", lambda m: (
-    nn.LeakyReLU if 0 < m.negative_slope <= 1 else blocks.LeakyReLU)(**_given(0.01, negative_slope=m.negative_slope)),
-            ("negative_slope",))
+    nn.LeakyReLU if 0 < m.negative_slope <= 1 else blocks.LeakyReLULayer)(
+        **_given(0.01, negative_slope=m.negative_slope)), ("negative_slope",))
 
 
 @layer(torch_nn.RReLU, layout=POINTWISE)
@@ -74,7 +74,7 @@ def rrelu_layer(m):
     """The mean slope in eval mode; a random one in training."""
     if m.training:
         caveat("random: MLX draws other numbers than torch for the same seed")
-    return Layer(blocks.RReLU(lower=m.lower, upper=m.upper))
+    return Layer(blocks.RReLULayer(lower=m.lower, upper=m.upper))
 
 
 @layer(torch_nn.PReLU, layout=CHANNELS_LAST)
@@ -100,15 +100,15 @@ def _over(cls: type, name: str, mlx_class: Any) -> None:
     layer(cls, layout=AXIS)(softmax_layer)
 
 
-_over(torch_nn.Softmax, "torch.softmax", blocks.Softmax)
-_over(torch_nn.Softmin, _F + "softmin", blocks.Softmin)
-_over(torch_nn.LogSoftmax, "torch.log_softmax", blocks.LogSoftmax)
+_over(torch_nn.Softmax, "torch.softmax", blocks.SoftmaxOverAxis)
+_over(torch_nn.Softmin, _F + "softmin", blocks.SoftminOverAxis)
+_over(torch_nn.LogSoftmax, "torch.log_softmax", blocks.LogSoftmaxOverAxis)
 
 
 @layer(torch_nn.Softmax2d, layout=SPATIAL[2])
 def softmax2d_layer(m):
     """Over the channels, MLX's last axis."""
-    return Layer(blocks.Softmax(), inline=lambda input: _applied("torch.softmax", -3)(input))
+    return Layer(blocks.SoftmaxOverAxis(), inline=lambda input: _applied("torch.softmax", -3)(input))
 
 
 @layer(torch_nn.GLU, layout=AXIS)

@@ -12,9 +12,9 @@ from .registry import op, refuse
 
 
 def _scaled(other, alpha):
-    if is_number(other) and is_number(alpha):
-        return other * alpha
-    return other if is_number(alpha) and alpha == 1 else alpha * other
+    if is_number(alpha) and alpha == 1:
+        return other
+    return other * alpha if is_number(other) and is_number(alpha) else alpha * other
 
 
 @op("torch.add", "torch.Tensor.__add__", "torch.Tensor.__radd__", "torch.Tensor.__iadd__", layout=POINTWISE)

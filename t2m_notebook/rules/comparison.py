@@ -91,8 +91,8 @@ def where(condition, x=None, other=None, input=None, *, call):
     """`mx.where`, both choices in torch's common dtype."""
     x = input if x is None else x
     if x is None or other is None:
-        refuse("condition alone", None, "the number of results depends on the data; MLX needs fixed shapes, "
-               "so keep the mask and use mx.where(condition, x, y)")
+        from .gather import nonzero
+        return nonzero(condition, as_tuple=True)
     dtype = torch_common(x, other)
     if is_number(x) and is_number(other):
         chosen = mx.where(condition, x, other)

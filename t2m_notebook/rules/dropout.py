@@ -21,11 +21,11 @@ def _layer(cls, build, layout: Layout) -> None:
 
 
 _layer(torch_nn.Dropout, lambda p: nn.Dropout(p=p), POINTWISE)
-_layer(torch_nn.Dropout1d, lambda p: blocks.ChannelDropout(p=p), SPATIAL[1])
+_layer(torch_nn.Dropout1d, lambda p: blocks.DropChannels(p=p), SPATIAL[1])
 _layer(torch_nn.Dropout2d, lambda p: nn.Dropout2d(p=p), SPATIAL[2])
 _layer(torch_nn.Dropout3d, lambda p: nn.Dropout3d(p=p), SPATIAL[3])
-_layer(torch_nn.AlphaDropout, lambda p: blocks.AlphaDropout(p=p), POINTWISE)
-_layer(torch_nn.FeatureAlphaDropout, lambda p: blocks.AlphaDropout(p=p, channels=True), CHANNELS_LAST)
+_layer(torch_nn.AlphaDropout, lambda p: blocks.DropToAlpha(p=p), POINTWISE)
+_layer(torch_nn.FeatureAlphaDropout, lambda p: blocks.DropToAlpha(p=p, channels=True), CHANNELS_LAST)
 
 
 def _function(names: tuple[str, ...], block: str, layout: Layout, default: bool, **extra) -> None:
@@ -40,9 +40,9 @@ def _function(names: tuple[str, ...], block: str, layout: Layout, default: bool,
     op(*names, layout=layout)(dropout)
 
 
-_function(("torch.nn.functional.dropout",), "dropout", POINTWISE, True)
-_function(("torch.nn.functional.dropout1d",), "channel_dropout", SPATIAL[1], True)
-_function(("torch.nn.functional.dropout2d", "torch.feature_dropout"), "channel_dropout", CHANNELS_LAST, True)
-_function(("torch.nn.functional.dropout3d",), "channel_dropout", SPATIAL[3], True)
-_function(("torch.nn.functional.alpha_dropout",), "alpha_dropout", POINTWISE, False)
-_function(("torch.nn.functional.feature_alpha_dropout",), "alpha_dropout", CHANNELS_LAST, False, channels=True)
+_function(("torch.nn.functional.dropout",), "drop_elements", POINTWISE, True)
+_function(("torch.nn.functional.dropout1d",), "drop_channels", SPATIAL[1], True)
+_function(("torch.nn.functional.dropout2d", "torch.feature_dropout"), "drop_channels", CHANNELS_LAST, True)
+_function(("torch.nn.functional.dropout3d",), "drop_channels", SPATIAL[3], True)
+_function(("torch.nn.functional.alpha_dropout",), "drop_to_alpha", POINTWISE, False)
+_function(("torch.nn.functional.feature_alpha_dropout",), "drop_to_alpha", CHANNELS_LAST, False, channels=True)

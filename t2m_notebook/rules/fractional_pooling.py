@@ -38,7 +38,7 @@ def _register(spatial: int) -> None:
             count = tuple((size * ratio).__trunc__() for size, ratio in zip(sizes, ratios, strict=True))
         else:
             count = per_axis(output_size, spatial)
-        name = blocks.fractional_max_pool_with_indices if both else blocks.fractional_max_pool
+        name = blocks.fractional_max_pool_at_with_indices if both else blocks.fractional_max_pool_at
         return _pair(input, spatial, lambda x: name(x, samples, per_axis(kernel_size, spatial), count), both)
 
     def plain(input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None):
@@ -63,7 +63,7 @@ def _register(spatial: int) -> None:
         size = {"output_size": per_axis(m.output_size, spatial)} if m.output_size is not None else {
             "output_ratio": per_axis(m.output_ratio, spatial)}
         extra = {"return_indices": True} if m.return_indices else {}
-        built = blocks.FractionalMaxPool(tuple(m._random_samples.shape), per_axis(m.kernel_size, spatial), **size,
+        built = blocks.FractionalMaxPoolAt(tuple(m._random_samples.shape), per_axis(m.kernel_size, spatial), **size,
                                          **extra)
         return Layer(built, call=lambda self, input: _pair(input, spatial, self, m.return_indices))
 

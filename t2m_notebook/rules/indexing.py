@@ -137,16 +137,18 @@ READ = Layout("index", _read_forward, _read_backward)
 def _write_forward(call, arrays, wanted) -> Plan:
     x, parts = arrays[0], entries(arrays[0], call.arguments["index"])
     value = call.arguments["value"]
-    others = [standard(array.ndim) for array in arrays[1:]]
+    inputs = [standard(array.ndim) for array in arrays]
     if is_basic(parts):
         region = basic_order(x.order, parts)
         if not isinstance(value, Array) or value.ndim in (0, len(region)):
+            inputs[0] = x.order
             if isinstance(value, Array) and value.ndim:
-                others[-1] = region
-            return Plan((x.order, *others), (x.order,))
-    if len(parts) == 1 and parts[0].kind == "mask" and len(parts[0].dims) == x.ndim and is_scalar(value):
-        return Plan((x.order, x.order, *others[1:]), (x.order,))
-    return Plan((standard(x.ndim), *others), (standard(x.ndim),) * len(call.outputs))
+                inputs[-1] = region
+    elif len(parts) == 1 and parts[0].kind == "mask" and len(parts[0].dims) == x.ndim and is_scalar(value):
+        inputs[:2] = [x.order, x.order]
+    # a value that is a view of the same memory counts as written too
+    outputs = [inputs[0] if position == 0 else standard(len(facts.shape)) for position, facts in enumerate(call.outputs)]
+    return Plan(tuple(inputs), tuple(outputs))
 
 
 def _write_backward(call, arrays, wanted):

@@ -118,6 +118,8 @@ def majority(arrays: Sequence[Array], ndim: int) -> Order:
 
 def _pointwise_forward(call, arrays, wanted) -> Plan:
     ndim = max((len(o.shape) for o in call.outputs), default=0)
+    if any(a.ndim > ndim for a in arrays):
+        return _standard_forward(call, arrays, wanted)  # not elementwise in this form
     order = majority(arrays, ndim)
     if not any(a.ndim == ndim for a in arrays):
         order = standard(ndim)
@@ -138,7 +140,7 @@ def _single_axis_last(order: Order, array: Array) -> bool:
 
 def _pointwise_backward(call, arrays, wanted):
     want = next((w for w in wanted if w is not None), None)
-    if want is None:
+    if want is None or any(a.ndim > len(want) for a in arrays):
         return [None] * len(arrays)
     return [fit(want, a.ndim) if a.ndim == len(want) or broadcasts_in(want, a.ndim) or _single_axis_last(want, a)
             else None for a in arrays]

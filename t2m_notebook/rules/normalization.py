@@ -33,7 +33,7 @@ def batch_norm_layer(m):
     affine, momentum = m.weight is not None, m.momentum if m.momentum is not None or tracks else 0.1
     bias = m.bias is not None or not affine
     plain = not isinstance(m, torch_nn.BatchNorm3d) and momentum is not None and bias
-    cls = nn.BatchNorm if plain else blocks.BatchNorm
+    cls = nn.BatchNorm if plain else blocks.BatchNormLastAxis
     return cls(m.num_features, **_tidy(m.eps, momentum=momentum, affine=affine, bias=bias,
                                        track_running_stats=tracks))
 
@@ -50,8 +50,8 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
     if training:
         if running_mean is not None:
             caveat("the running statistics that F.batch_norm updates in training mode stay as they are")
-        return blocks.batch_norm_train(input, **_affine(weight, bias, eps))[0]
-    return blocks.batch_norm(input, running_mean, running_var, **_affine(weight, bias, eps))
+        return blocks.batch_norm_by_batch(input, **_affine(weight, bias, eps))[0]
+    return blocks.batch_norm_by_statistics(input, running_mean, running_var, **_affine(weight, bias, eps))
 
 
 def _affine(weight, bias, eps):
@@ -77,7 +77,7 @@ def group_norm_layer(m):
 
 @op("torch.nn.functional.group_norm", layout=CHANNELS_LAST)
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enabled=True):
-    return blocks.group_norm(input, num_groups, **_affine(weight, bias, eps))
+    return blocks.group_norm_last_axis(input, num_groups, **_affine(weight, bias, eps))
 
 
 # -- instance ---------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def _instance_norm(spatial: int):
             keywords |= _tidy(_EPS, momentum=momentum) | {"track_running_stats": True}
         if affine and m.bias is None:
             keywords["bias"] = False
-        cls = blocks.InstanceNorm if {"track_running_stats", "bias"} & keywords.keys() else nn.InstanceNorm
+        cls = blocks.InstanceNormLastAxis if {"track_running_stats", "bias"} & keywords.keys() else nn.InstanceNorm
         built = cls(m.num_features, **keywords)
         return Layer(built, call=lambda self, input: batched(input, spatial, self))
     instance_norm_layer.__doc__ = "`nn.InstanceNorm`; a block where running statistics are kept."
@@ -106,11 +106,11 @@ for _n, _class in enumerate((torch_nn.InstanceNorm1d, torch_nn.InstanceNorm2d, t
 def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True,
                   momentum=0.1, eps=1e-5):
     if not use_input_stats:
-        return blocks.batch_norm(input, running_mean, running_var, **_affine(weight, bias, eps))
+        return blocks.batch_norm_by_statistics(input, running_mean, running_var, **_affine(weight, bias, eps))
     if running_mean is not None:
         refuse("running_mean", None, "F.instance_norm writes to it; use nn.InstanceNorm1d/2d/3d with "
                                              "track_running_stats=True, or pass None")
-    return blocks.instance_norm(input, **_affine(weight, bias, eps))
+    return blocks.instance_norm_last_axis(input, **_affine(weight, bias, eps))
 
 
 @op("torch.instance_norm", layout=CHANNELS_LAST)
@@ -189,7 +189,7 @@ def rms_norm_layer(m):
     if len(shape) == 1 and m.weight is not None:
         built = nn.RMSNorm(shape[0], eps=eps)
     else:
-        built = blocks.RMSNorm(shape, eps=eps, **({} if m.weight is not None else {"affine": False}))
+        built = blocks.RMSNormOver(shape, eps=eps, **({} if m.weight is not None else {"affine": False}))
     return Layer(built, call=lambda self, input: _in_torch_order(input, len(shape), self))
 
 
@@ -207,18 +207,18 @@ def rms_norm(input, normalized_shape, weight=None, eps=None, *, call):
 
 @layer(torch_nn.LocalResponseNorm, layout=CHANNELS_LAST)
 def local_response_norm_layer(m):
-    return blocks.LocalResponseNorm(m.size, alpha=m.alpha, beta=m.beta, k=m.k)
+    return blocks.LocalResponseNormLastAxis(m.size, alpha=m.alpha, beta=m.beta, k=m.k)
 
 
 @op("torch.nn.functional.local_response_norm", layout=CHANNELS_LAST)
 def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
-    return blocks.local_response_norm(input, size, alpha=alpha, beta=beta, k=k)
+    return blocks.local_response_norm_last_axis(input, size, alpha=alpha, beta=beta, k=k)
 
 
 @layer(torch_nn.CrossMapLRN2d, layout=CHANNELS_LAST)
 def cross_map_lrn_layer(m):
     """Torch's running sum never lets go of channel 0; the block does the same."""
-    return blocks.CrossMapLRN(m.size, alpha=m.alpha, beta=m.beta, k=m.k)
+    return blocks.CrossMapLRNLastAxis(m.size, alpha=m.alpha, beta=m.beta, k=m.k)
 
 
 _LAZY = [getattr(torch_nn, name) for name in dir(torch_nn) if name.startswith("Lazy")]

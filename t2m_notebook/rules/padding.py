@@ -57,7 +57,7 @@ def _layer(spatial: int, mode: str):
         widths = tuple((pad[2 * i], pad[2 * i + 1]) for i in reversed(range(spatial)))
         extra = {} if mode == "constant" else {"mode": _MODES[mode]}
         extra |= {"value": value} if value else {}
-        return Layer(blocks.Pad(widths, **extra), call=lambda self, input: batched(input, spatial, self),
+        return Layer(blocks.PadSpatial(widths, **extra), call=lambda self, input: batched(input, spatial, self),
                      inline=lambda input: padded(input, pad, mode, value))
     return pad_layer
 

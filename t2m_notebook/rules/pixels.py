@@ -13,33 +13,34 @@ from .spatial import SPATIAL, batched, per_axis, spatial_order
 
 @layer(torch_nn.PixelShuffle, layout=SPATIAL[2])
 def pixel_shuffle_layer(m):
-    return Layer(blocks.PixelShuffle(m.upscale_factor), inline=lambda input: pixel_shuffle(input, m.upscale_factor))
+    return Layer(blocks.PixelShuffleLastAxis(m.upscale_factor),
+                 inline=lambda input: pixel_shuffle(input, m.upscale_factor))
 
 
 @op("torch.nn.functional.pixel_shuffle", layout=SPATIAL[2])
 def pixel_shuffle(input, upscale_factor):
-    return blocks.pixel_shuffle(input, upscale_factor)
+    return blocks.pixel_shuffle_last_axis(input, upscale_factor)
 
 
 @layer(torch_nn.PixelUnshuffle, layout=SPATIAL[2])
 def pixel_unshuffle_layer(m):
-    return Layer(blocks.PixelUnshuffle(m.downscale_factor),
+    return Layer(blocks.PixelUnshuffleLastAxis(m.downscale_factor),
                  inline=lambda input: pixel_unshuffle(input, m.downscale_factor))
 
 
 @op("torch.nn.functional.pixel_unshuffle", layout=SPATIAL[2])
 def pixel_unshuffle(input, downscale_factor):
-    return blocks.pixel_unshuffle(input, downscale_factor)
+    return blocks.pixel_unshuffle_last_axis(input, downscale_factor)
 
 
 @layer(torch_nn.ChannelShuffle, layout=CHANNELS_LAST)
 def channel_shuffle_layer(m):
-    return Layer(blocks.ChannelShuffle(m.groups), inline=lambda input: channel_shuffle(input, m.groups))
+    return Layer(blocks.ChannelShuffleLastAxis(m.groups), inline=lambda input: channel_shuffle(input, m.groups))
 
 
 @op("torch.nn.functional.channel_shuffle", "torch.nn.functional.native_channel_shuffle", layout=CHANNELS_LAST)
 def channel_shuffle(input, groups):
-    return blocks.channel_shuffle(input, groups)
+    return blocks.channel_shuffle_last_axis(input, groups)
 
 
 # -- patches ----------------------------------------------------------------------------
@@ -69,7 +70,7 @@ def _patch_options(dilation, padding, stride) -> dict:
 
 @layer(torch_nn.Unfold, layout=_UNFOLD)
 def unfold_layer(m):
-    built = blocks.Unfold(per_axis(m.kernel_size, 2), **_patch_options(m.dilation, m.padding, m.stride))
+    built = blocks.UnfoldPatches(per_axis(m.kernel_size, 2), **_patch_options(m.dilation, m.padding, m.stride))
     return Layer(built, call=lambda self, input: batched(input, 2, self))
 
 
@@ -77,12 +78,12 @@ def unfold_layer(m):
 def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     """The patches come out as (N, L, C * kH * kW)."""
     options = _patch_options(dilation, padding, stride)
-    return batched(input, 2, lambda x: blocks.unfold(x, per_axis(kernel_size, 2), **options))
+    return batched(input, 2, lambda x: blocks.unfold_patches(x, per_axis(kernel_size, 2), **options))
 
 
 @layer(torch_nn.Fold, layout=_FOLD)
 def fold_layer(m):
-    built = blocks.Fold(per_axis(m.output_size, 2), per_axis(m.kernel_size, 2),
+    built = blocks.FoldPatches(per_axis(m.output_size, 2), per_axis(m.kernel_size, 2),
                         **_patch_options(m.dilation, m.padding, m.stride))
     return Layer(built, call=lambda self, input: batched(input, 1, self))
 
@@ -91,7 +92,8 @@ def fold_layer(m):
 def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     """The patches arrive as (N, L, C * kH * kW)."""
     options = _patch_options(dilation, padding, stride)
-    return batched(input, 1, lambda x: blocks.fold(x, per_axis(output_size, 2), per_axis(kernel_size, 2), **options))
+    sizes = per_axis(output_size, 2), per_axis(kernel_size, 2)
+    return batched(input, 1, lambda x: blocks.fold_patches(x, *sizes, **options))
 
 
 # -- sampling ---------------------------------------------------------------------------
@@ -114,7 +116,7 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
     options = {} if mode == "bilinear" else {"mode": mode}
     options |= {} if padding_mode == "zeros" else {"padding_mode": padding_mode}
     options |= {"align_corners": True} if align_corners else {}
-    return blocks.grid_sample(input, grid, **options)
+    return blocks.sample_at_grid(input, grid, **options)
 
 
 @op("torch.grid_sampler", "torch.grid_sampler_2d", "torch.grid_sampler_3d", layout=_SAMPLE)
@@ -127,4 +129,4 @@ def grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners):
 def affine_grid(theta, size, align_corners=None):
     if not theta.is_floating:
         refuse("theta", theta.dtype, "cast it to float32")
-    return blocks.affine_grid(theta, tuple(size), **({"align_corners": True} if align_corners else {}))
+    return blocks.affine_sampling_grid(theta, tuple(size), **({"align_corners": True} if align_corners else {}))

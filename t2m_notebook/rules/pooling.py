@@ -36,7 +36,7 @@ def _max(spatial, kernel_size, stride, padding, dilation, ceil_mode, return_indi
         return _plain("MaxPool", kernel, stride, padding)
     extra = {"ceil_mode": True} if ceil_mode else {}
     extra |= {"return_indices": True} if return_indices else {}
-    return blocks.MaxPool(kernel, stride=stride, padding=padding, dilation=dilation, **extra)
+    return blocks.MaxPoolWindows(kernel, stride=stride, padding=padding, dilation=dilation, **extra)
 
 
 def _average(spatial, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
@@ -47,7 +47,7 @@ def _average(spatial, kernel_size, stride, padding, ceil_mode, count_include_pad
     extra = {"ceil_mode": True} if ceil_mode else {}
     extra |= {} if count_include_pad else {"count_include_pad": False}
     extra |= {} if divisor_override is None else {"divisor_override": divisor_override}
-    return blocks.AvgPool(kernel, stride=stride, padding=padding, **extra)
+    return blocks.AvgPoolWindows(kernel, stride=stride, padding=padding, **extra)
 
 
 def _register(spatial: int) -> None:
@@ -95,14 +95,15 @@ def _register(spatial: int) -> None:
     def lp_pool_layer(m):
         kernel = per_axis(m.kernel_size, spatial)
         extra = {"ceil_mode": True} if m.ceil_mode else {}
-        built = blocks.LPPool(m.norm_type, kernel, stride=_stride(m.stride, kernel), **extra)
+        built = blocks.LPPoolWindows(m.norm_type, kernel, stride=_stride(m.stride, kernel), **extra)
         return Layer(built, call=single)
 
     @op(f"torch.nn.functional.lp_pool{spatial}d", layout=layout)
     def lp_pool(input, norm_type, kernel_size, stride=None, ceil_mode=False):
         kernel = per_axis(kernel_size, spatial)
         extra = {"ceil_mode": True} if ceil_mode else {}
-        return batched(input, spatial, lambda x: blocks.lp_pool(x, norm_type, kernel, _stride(stride, kernel), **extra))
+        strides = _stride(stride, kernel)
+        return batched(input, spatial, lambda x: blocks.lp_pool_windows(x, norm_type, kernel, strides, **extra))
 
     # -- unpooling ----------------------------------------------------------------------
 
@@ -114,13 +115,13 @@ def _register(spatial: int) -> None:
         else:
             sizes = tuple(output_size)[-spatial:]
         if x.ndim == spatial + 1:
-            return blocks.max_unpool(x[None], indices[None], sizes).squeeze(0)
-        return blocks.max_unpool(x, indices, sizes)
+            return blocks.max_unpool_to(x[None], indices[None], sizes).squeeze(0)
+        return blocks.max_unpool_to(x, indices, sizes)
 
     @layer(getattr(torch_nn, f"MaxUnpool{spatial}d"), layout=layout)
     def max_unpool_layer(m):
         kernel, stride, padding = (per_axis(v, spatial) for v in (m.kernel_size, m.stride, m.padding))
-        return Layer(blocks.MaxUnpool(kernel, stride=stride, padding=padding),
+        return Layer(blocks.MaxUnpoolWindows(kernel, stride=stride, padding=padding),
                      inline=lambda input, indices, output_size=None: unpool(input, indices, kernel, stride, padding,
                                                                             output_size))
 
@@ -137,13 +138,13 @@ def _register(spatial: int) -> None:
             first = x.ndim - spatial - 1
             return x.mean(axis=once(tuple(first + a - 1 for a in axes)) if spatial == 1 else
                           tuple(first + a - 1 for a in axes), keepdims=True)
-        return batched(x, spatial, lambda y: blocks.adaptive_avg_pool(y, tuple(output_size)))
+        return batched(x, spatial, lambda y: blocks.adaptive_avg_pool_to(y, tuple(output_size)))
 
     @layer(getattr(torch_nn, f"AdaptiveAvgPool{spatial}d"), layout=layout)
     def adaptive_avg_pool_layer(m):
         """Size 1 is a mean over the spatial axes."""
         sizes = per_axis(m.output_size, spatial)
-        return Layer(blocks.AdaptiveAvgPool(sizes), call=lambda self, input: batched(input, spatial, self),
+        return Layer(blocks.AdaptiveAvgPoolTo(sizes), call=lambda self, input: batched(input, spatial, self),
                      inline=lambda input: adaptive_average(input, sizes))
 
     @op(f"torch.nn.functional.adaptive_avg_pool{spatial}d", layout=layout)
@@ -153,18 +154,18 @@ def _register(spatial: int) -> None:
 
     def adaptive_maximum(x, sizes, return_indices):
         if return_indices:
-            return _pair(x, spatial, lambda y: blocks.adaptive_max_pool_with_indices(y, sizes))
+            return _pair(x, spatial, lambda y: blocks.adaptive_max_pool_to_with_indices(y, sizes))
         if all(type(n) is int and n == 1 for n in sizes):
             first = x.ndim - spatial - 1
             axes = tuple(range(first, first + spatial))
             return x.max(axis=axes[0] if spatial == 1 else axes, keepdims=True)
-        return batched(x, spatial, lambda y: blocks.adaptive_max_pool(y, sizes))
+        return batched(x, spatial, lambda y: blocks.adaptive_max_pool_to(y, sizes))
 
     @layer(getattr(torch_nn, f"AdaptiveMaxPool{spatial}d"), layout=layout)
     def adaptive_max_pool_layer(m):
         sizes, extra = per_axis(m.output_size, spatial), {"return_indices": True} if m.return_indices else {}
         both = _pair if m.return_indices else batched
-        return Layer(blocks.AdaptiveMaxPool(sizes, **extra), call=lambda self, input: both(input, spatial, self),
+        return Layer(blocks.AdaptiveMaxPoolTo(sizes, **extra), call=lambda self, input: both(input, spatial, self),
                      inline=lambda input: adaptive_maximum(input, sizes, m.return_indices))
 
     @op(f"torch.nn.functional.adaptive_max_pool{spatial}d", layout=layout)

@@ -49,7 +49,7 @@ def flatten_layer(m):
     keywords = {} if m.start_dim == 1 else {"start_axis": m.start_dim}
     keywords |= {} if m.end_dim == -1 else {"end_axis": m.end_dim}
     ends = (m.start_dim,) if m.end_dim == -1 else (m.start_dim, m.end_dim)
-    return _layer(blocks.Flatten(**keywords), lambda x: x.flatten(*ends), inline)
+    return _layer(blocks.FlattenAxes(**keywords), lambda x: x.flatten(*ends), inline)
 
 
 @layer(torch_nn.Unflatten, layout=_LAYER_RESHAPE)
@@ -66,7 +66,7 @@ def unflatten_layer(m):
         return _reshaped("torch.unflatten", input, (*sizes[:dim], *split, *sizes[dim + 1:]), m.dim,
                          tuple(m.unflattened_size))
 
-    built = blocks.Unflatten(m.dim, tuple(m.unflattened_size))
+    built = blocks.UnflattenAxes(m.dim, tuple(m.unflattened_size))
     return _layer(built, lambda x: x, inline)
 
 

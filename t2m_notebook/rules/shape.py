@@ -273,6 +273,16 @@ def tile(x, *dims, call):
     return mx.tile(x, tuple(times[dim] for dim in call.order)) if times else x
 
 
+@op("torch.Tensor.sum_to_size")
+def sum_to_size(x, *size):
+    """The inverse of a broadcast: what was repeated is summed."""
+    sizes = flat_ints(size)
+    new = x.ndim - len(sizes)
+    ones = [new + dim for dim, wanted in enumerate(sizes) if int(wanted) == 1 and int(x.shape[new + dim]) != 1]
+    total = x.sum(tuple(ones), keepdims=True) if ones else x
+    return total.sum(tuple(range(new))) if new else total
+
+
 @op("torch.broadcast_tensors")
 def broadcast_tensors(*tensors):
     return mx.broadcast_arrays(*flat_ints(tensors))

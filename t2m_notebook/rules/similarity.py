@@ -2,7 +2,6 @@
 
 from torch import nn as torch_nn
 
-from .array import standard
 from .expression import blocks
 from .layouts import AXIS, STANDARD, Layout, Plan, drop, majority
 from .registry import Layer, layer, op
@@ -21,7 +20,7 @@ def _axis(x, dim):
 def normalize(input, p=2.0, dim=1, eps=1e-12):
     """The gradient at a zero vector is zero, as in torch."""
     axis = tuple(input.axis(d) for d in dim) if isinstance(dim, (tuple, list)) else _axis(input, dim)
-    return blocks.normalize(input, axis=axis, **_given({"p": 2.0, "eps": 1e-12}, p=p, eps=eps))
+    return blocks.normalize_along(input, axis=axis, **_given({"p": 2.0, "eps": 1e-12}, p=p, eps=eps))
 
 
 def _reducing_forward(call, arrays, wanted) -> Plan:
@@ -43,13 +42,13 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     axis = _axis(wide, dim)
     if x1.ndim != x2.ndim and axis >= 0:
         axis -= wide.ndim
-    return blocks.cosine_similarity(x1, x2, axis=axis, **_given({"eps": 1e-8}, eps=eps))
+    return blocks.cosine_similarity_along(x1, x2, axis=axis, **_given({"eps": 1e-8}, eps=eps))
 
 
 @layer(torch_nn.CosineSimilarity, layout=STANDARD)
 def cosine_similarity_layer(m):
     extra = _given({"eps": 1e-8}, eps=m.eps)
-    return Layer(blocks.CosineSimilarity(axis=m.dim, **extra),
+    return Layer(blocks.CosineSimilarityAlong(axis=m.dim, **extra),
                  inline=lambda x1, x2: cosine_similarity(x1, x2, m.dim, m.eps))
 
 
@@ -58,11 +57,11 @@ _DISTANCE = {"p": 2.0, "eps": 1e-6, "keepdims": False}
 
 @op("torch.nn.functional.pairwise_distance", layout=STANDARD)
 def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
-    return blocks.pairwise_distance(x1, x2, **_given(_DISTANCE, p=p, eps=eps, keepdims=keepdim))
+    return blocks.distance_last_axis(x1, x2, **_given(_DISTANCE, p=p, eps=eps, keepdims=keepdim))
 
 
 @layer(torch_nn.PairwiseDistance, layout=STANDARD)
 def pairwise_distance_layer(m):
     extra = _given(_DISTANCE, p=m.norm, eps=m.eps, keepdims=m.keepdim)
-    return Layer(blocks.PairwiseDistance(**extra),
+    return Layer(blocks.DistanceLastAxis(**extra),
                  inline=lambda x1, x2: pairwise_distance(x1, x2, m.norm, m.eps, m.keepdim))

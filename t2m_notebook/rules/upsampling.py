@@ -57,7 +57,7 @@ def upsample_layer(m):
     if plain is not None:
         return Layer(plain, call=lambda self, input: _same_type(self(input), input, m.mode))
     given = _options(*options, None)
-    return blocks.Interpolate(**given)
+    return blocks.InterpolateSpatial(**given)
 
 
 @op("torch.nn.functional.interpolate", "torch.nn.functional.upsample", layout=CHANNELS_LAST)
@@ -71,4 +71,4 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
     plain = _upsample(*options)
     if plain is not None:
         return _same_type(plain(input), input, mode)
-    return blocks.interpolate(input, **_options(*options))
+    return blocks.interpolate_spatial(input, **_options(*options))

@@ -52,7 +52,7 @@ def test_layers_stay_so_that_the_port_can_be_trained():
 
 def test_channels_are_dropped_whole_and_means_kept():
     mx.random.seed(0)
-    y = blocks.channel_dropout(mx.ones((64, 7, 5, 32)), 0.25)
+    y = blocks.drop_channels(mx.ones((64, 7, 5, 32)), 0.25)
     assert mx.array_equal(y, mx.broadcast_to(y[:, :1, :1], y.shape))
     assert abs(y.mean().item() - 1) < 0.1
 
@@ -60,13 +60,13 @@ def test_channels_are_dropped_whole_and_means_kept():
 @pytest.mark.parametrize("channels", [False, True])
 def test_alpha_dropout_keeps_mean_and_variance(channels):
     mx.random.seed(0)
-    y = blocks.alpha_dropout(mx.random.normal((500, 4, 500)), 0.3, channels)
+    y = blocks.drop_to_alpha(mx.random.normal((500, 4, 500)), 0.3, channels)
     assert abs(y.mean().item()) < 0.02 and abs(y.var().item() - 1) < 0.03
 
 
 def test_block_layers_follow_the_mode():
     x = mx.ones((4, 6, 8))
-    for layer in (blocks.ChannelDropout(0.5), blocks.AlphaDropout(0.5), blocks.DropAll()):
+    for layer in (blocks.DropChannels(0.5), blocks.DropToAlpha(0.5), blocks.DropAll()):
         assert isinstance(layer, mlx_nn.Module)
         assert not mx.array_equal(layer(x), x)
         assert mx.array_equal(layer.eval()(x), x)

@@ -135,14 +135,15 @@ def test_emitted_layers():
 
 
 def test_statistics_are_not_trained():
-    for block in (blocks.BatchNorm(4, momentum=None), blocks.InstanceNorm(4, affine=True, track_running_stats=True)):
+    for block in (blocks.BatchNormLastAxis(4, momentum=None),
+                  blocks.InstanceNormLastAxis(4, affine=True, track_running_stats=True)):
         block.unfreeze()
         assert set(block.trainable_parameters()) == {"weight", "bias"}
 
 
 def test_blocks_under_compile():
     x, w = mx.random.normal((2, 3, 5, 6)), mx.random.normal((6,))
-    for run in (lambda x: blocks.group_norm(x, 3, w), lambda x: blocks.instance_norm(x, w),
-                lambda x: blocks.batch_norm_train(x, weight=w)[0], lambda x: blocks.layer_norm_over(x, 2)):
+    for run in (lambda x: blocks.group_norm_last_axis(x, 3, w), lambda x: blocks.instance_norm_last_axis(x, w),
+                lambda x: blocks.batch_norm_by_batch(x, weight=w)[0], lambda x: blocks.layer_norm_over(x, 2)):
         assert mx.allclose(mx.compile(run)(x), run(x), atol=1e-5)
         assert mx.compile(mx.grad(lambda x: mx.square(run(x)).sum()))(x).shape == x.shape

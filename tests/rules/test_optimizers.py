@@ -59,7 +59,7 @@ CASES = [
     (torch.optim.Adadelta, {}), (torch.optim.Adadelta, {"weight_decay": 0.1, "rho": 0.5}), (torch.optim.ASGD, {}),
     (torch.optim.ASGD, {"t0": 3, "lambd": 0.1, "weight_decay": 0.1}), (torch.optim.Rprop, {}),
     (torch.optim.Rprop, {"etas": (0.3, 1.5)}), (torch.optim.Adafactor, {}),
-    (torch.optim.Adafactor, {"weight_decay": 0.1, "d": 0.5, "eps": (1e-8, 1e-2)})]
+    (torch.optim.Adafactor, {"weight_decay": 0.1, "d": 1.5, "eps": (1e-8, 1e-2)})]
 
 
 @pytest.mark.parametrize("cls, options", CASES, ids=[f"{c.__name__} {o}" for c, o in CASES])

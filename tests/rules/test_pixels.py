@@ -72,7 +72,8 @@ def test_spatial_transformer():
 
 def test_blocks_under_compile():
     x, grid = mx.random.normal((2, 4, 6, 8)), mx.random.uniform(-1, 1, (2, 3, 5, 2))
-    for run in (lambda x: blocks.pixel_shuffle(x, 2), lambda x: blocks.unfold(x, (2, 2)),
-                lambda x: blocks.grid_sample(x, grid), lambda x: blocks.fold(blocks.unfold(x, (2, 2)), (4, 6), (2, 2))):
+    for run in (lambda x: blocks.pixel_shuffle_last_axis(x, 2), lambda x: blocks.unfold_patches(x, (2, 2)),
+                lambda x: blocks.sample_at_grid(x, grid),
+                lambda x: blocks.fold_patches(blocks.unfold_patches(x, (2, 2)), (4, 6), (2, 2))):
         assert mx.allclose(mx.compile(run)(x), run(x), atol=1e-5)
         assert mx.compile(mx.grad(lambda x: mx.square(run(x)).sum()))(x).shape == x.shape

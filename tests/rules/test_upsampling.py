@@ -81,7 +81,7 @@ def test_named_layers_and_what_mlx_has():
     assert text(nn.Upsample(scale_factor=2)) == "nn.Upsample(scale_factor=2)"
     assert text(nn.Upsample(scale_factor=2.0, mode="bilinear", align_corners=True)) == \
         "nn.Upsample(scale_factor=2, mode='linear', align_corners=True)"
-    assert text(nn.Upsample(size=7)) == "Interpolate(size=7, mode='nearest')"
+    assert text(nn.Upsample(size=7)) == "InterpolateSpatial(size=7, mode='nearest')"
 
 
 def test_half_precision_layer_keeps_its_type():
@@ -91,6 +91,6 @@ def test_half_precision_layer_keeps_its_type():
 
 def test_block_under_compile():
     x = mx.random.normal((2, 5, 6, 3))
-    run = lambda x: blocks.interpolate(x, size=(7, 4), mode="bicubic")
+    run = lambda x: blocks.interpolate_spatial(x, size=(7, 4), mode="bicubic")
     assert mx.allclose(mx.compile(run)(x), run(x), atol=1e-6)
     assert mx.compile(mx.grad(lambda x: mx.square(run(x)).sum()))(x).shape == x.shape
