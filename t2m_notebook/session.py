@@ -41,23 +41,25 @@ def port(model: torch.nn.Module, args: Any = (), kwargs: Mapping[str, Any] | Non
     if progress:
         progress("recording", 0, 1)
     example, _ = record(model, args, kwargs, keep="boundaries")
-    recording = generic_recording(example, args, kwargs)
+    recording, others = generic_recording(example, args, kwargs)
     if progress:
         progress("writing MLX", 0, 1)
     made = Port(recording, args, kwargs, example=example, name=name, progress=progress)
+    if others and not made.problems and not made.parity(isolate=False).ok:
+        made = _more_general(made, others)
     if progress:
         progress("writing MLX", 1, 1)
     return made
 
 
-def generic_recording(example: Recording, args: tuple, kwargs: dict[str, Any]) -> Recording:
+def generic_recording(example: Recording, args: tuple, kwargs: dict[str, Any]) -> tuple[Recording, list[Recording]]:
     """The recording to write from: the example's, with numbers that follow the input's size
     found by recording at other sizes. An example of batch 1 is recorded at batch 2, as a one
     tells nothing of where it belongs. A model in train mode is run once only, as every run
-    changes it."""
+    changes it. Also gives the recordings at sizes at which the model took another path."""
     if example.training:
-        return example
-    best, others = example, []
+        return example, []
+    best, same, different = example, [], []
     for what, other_args, other_kwargs in other_examples(args, kwargs):
         try:
             with torch.random.fork_rng(devices=[]):
@@ -65,14 +67,29 @@ def generic_recording(example: Recording, args: tuple, kwargs: dict[str, Any]) -
         except T2MError:
             continue  # torch does not take this size
         if not same_program(example, other):
+            different.append(other)
             continue
-        others.append(other)
+        same.append(other)
         if what == "batch" and batch_size(args, kwargs) == 1:
             best = other
-    for other in [*others, example]:
+    for other in [*same, example]:
         if other is not best:
             generalise(best, other)
-    return best
+    return best, different
+
+
+def _more_general(made: Port, others: list[Recording]) -> Port:
+    """A model may leave out a step at one size (no resampling when the size is the weights'
+    own) that is harmless there: then what it runs at another size is right for both."""
+    for other in others:
+        candidate = Port(other, made.args, made.kwargs, example=made.example, name=made.name, progress=made.progress)
+        if not candidate.problems and candidate.parity(isolate=False).ok:
+            candidate.last_report = None
+            made.close()
+            return candidate
+        candidate.close()
+    made.last_report = None
+    return made
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

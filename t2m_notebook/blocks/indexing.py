@@ -7,6 +7,8 @@ __all__ = ["set_item", "where_true"]
 
 def set_item(x: mx.array, index, value) -> mx.array:
     """A copy of ``x`` with ``x[index] = value`` done in it."""
+    if isinstance(value, mx.array) and value.size == 0:
+        return x  # nothing to write; MLX would divide by the number of values
     y = mx.array(x)
     y[index] = value
     return y

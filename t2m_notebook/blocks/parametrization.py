@@ -2,7 +2,7 @@
 
 import mlx.core as mx
 
-__all__ = ["norm_except_axis", "pad_sequence", "weight_norm"]
+__all__ = ["householder_product", "norm_except_axis", "pad_sequence", "weight_norm"]
 
 
 def norm_except_axis(v, axis=None, power=2):
@@ -28,3 +28,15 @@ def pad_sequence(sequences, batch_first=False, padding_value=0.0, padding_side="
         widths = [(0, missing) if padding_side == "right" else (missing, 0)] + [(0, 0)] * (sequence.ndim - 1)
         padded.append(mx.pad(sequence, widths, constant_values=mx.array(padding_value, sequence.dtype)))
     return mx.stack(padded, axis=0 if batch_first else 1)
+
+
+def householder_product(x, tau):
+    """The first columns of ``H_1 H_2 ... H_k``, reflections whose vectors stand below the diagonal of ``x``
+    ``(..., m, n)``, as QR leaves them; ``tau`` is ``(..., k)``. Orthogonal columns where ``x`` is from QR."""
+    rows, columns = x.shape[-2:]
+    vectors = mx.tril(x, -1) + mx.eye(rows, columns, dtype=x.dtype)
+    product = mx.broadcast_to(mx.eye(rows, columns, dtype=x.dtype), x.shape)
+    for index in reversed(range(tau.shape[-1])):
+        vector = vectors[..., index, None]
+        product = product - tau[..., index, None, None] * vector @ (vector.swapaxes(-1, -2) @ product)
+    return product

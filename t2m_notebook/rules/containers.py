@@ -6,7 +6,7 @@ extends ``nn.Sequential``) leaves, whose forward is not looked into.
 
 from torch import nn as torch_nn
 
-from .registry import layer, refuse
+from .registry import layer, op, refuse
 
 #: Class -> what a port does with it, for the support table.
 CONTAINERS: dict[type, str] = {
@@ -32,3 +32,9 @@ CONTAINERS: dict[type, str] = {
 def lazy_linear(m):
     """A lazy layer has no sizes until its first forward, which turns it into its plain class."""
     refuse("module", type(m).__name__, "run the model once on an example, then port it: the layer is an nn.Linear then")
+
+
+@op("profiler._record_function_enter_new", "profiler._record_function_exit")
+def profiler_range(*arguments):
+    """Nothing: a name for torch's profiler (DataParallel opens one)."""
+    return None

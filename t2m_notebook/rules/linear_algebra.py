@@ -227,7 +227,7 @@ def lu_factor_ex(x, pivot=True, check_errors=False):
 
 
 @op("torch.linalg.lu_solve", "torch.lu_solve", "torch.lu_unpack", "torch.linalg.ldl_factor", "torch.linalg.ldl_solve",
-    "torch.linalg.ldl_factor_ex", "torch.geqrf", "torch.ormqr", "torch.orgqr", "torch.linalg.householder_product",
+    "torch.linalg.ldl_factor_ex", "torch.geqrf", "torch.ormqr",
     "torch.svd_lowrank", "torch.pca_lowrank", "torch.lobpcg")
 def without_counterpart(x, *arguments, call, **keywords):
     """Works on packed factors that MLX does not have."""

@@ -6,7 +6,7 @@ spectral_norm and orthogonal consist of operations that other files have rules f
 
 from .expression import blocks
 from .layouts import AXIS
-from .registry import op
+from .registry import op, refuse
 
 
 @op("torch._weight_norm", layout=AXIS)
@@ -21,6 +21,14 @@ def weight_norm(v, g, dim=0):
 def norm_except_dim(v, pow=2, dim=0):
     options = {} if pow == 2 else {"power": pow}
     return blocks.norm_except_axis(v, **options) if dim == -1 else blocks.norm_except_axis(v, axis=dim, **options)
+
+
+@op("torch.linalg.householder_product", "torch.orgqr")
+def householder_product(input, tau):
+    """A block: one reflection after the other."""
+    if input.is_complex:
+        refuse("input", input.dtype, "use torch.linalg.qr for complex matrices")
+    return blocks.householder_product(input, tau)
 
 
 @op("torch.nn.utils.rnn.pad_sequence", "torch._C._nn.pad_sequence", "torch.nn.functional.pad_sequence")

@@ -7,6 +7,7 @@ from torch.nn import functional as F, utils
 from torch.nn.utils import parametrizations
 
 from tests.rules.replay import replay
+from tests.rules.samples import run_op
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -59,3 +60,19 @@ def test_weight_norm_by_hand_reads_like_the_formula():
     v, g = torch.randn(5, 4, requires_grad=True), torch.rand(5, 1, requires_grad=True)
     outcome = replay(lambda x, v, g: F.linear(x, torch._weight_norm(v, g, 0)), (torch.randn(2, 4), v, g))
     assert outcome.kind == "matched" and "weight_norm(v1, v2, axis=0)" in outcome.source
+
+
+@pytest.mark.parametrize("orthogonal_map", ["matrix_exp", "cayley", "householder"])
+@pytest.mark.parametrize("trivialized", [False, True])
+@pytest.mark.parametrize("sizes", [(4, 4), (4, 6), (6, 4)])
+def test_orthogonal(sizes, trivialized, orthogonal_map):
+    torch.manual_seed(0)
+    module = parametrizations.orthogonal(nn.Linear(*sizes), orthogonal_map=orthogonal_map,
+                                         use_trivialization=trivialized)
+    outcome = replay(module, (torch.randn(2, sizes[0]),))
+    assert outcome.kind == "matched" and outcome.gradients == "matched", outcome
+
+
+def test_householder_product_samples():
+    tally = run_op("linalg.householder_product", seconds=4)
+    assert tally.verdict == "matched", tally.line()
