@@ -68,6 +68,21 @@ class Analysis:
         return (f"Analysis({self.tree.class_name}: {mapped} of {sum(self.counts.values())} modules mapped, "
                 f"coverage {self.coverage:.1%}, {len(self.missing)} operations missing)")
 
+    def __str__(self) -> str:
+        from .render.tree import tree_text
+        return tree_text(self.report)
+
+    def __rich__(self) -> Any:
+        from .render.tree import tree_rich
+        return tree_rich(self.report)
+
+    def _repr_html_(self) -> str:
+        from .render.tree import tree_html
+        return tree_html(self.report)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
+
 
 def input_summary(named: list[tuple[str, Any]]) -> tuple[str, ...]:
     """``x: 1×3×224×224 float32`` for every tensor of an example."""

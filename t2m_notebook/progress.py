@@ -61,18 +61,24 @@ class PageProgress:
                    "text/html": f'<label>{html.escape(stage)} <progress value="{done}" max="{max(total, 1)}">'
                                 f"</progress> {count}</label>"}, raw=True)
 
-    def show(self, result: Any) -> None:
-        """Displays ``result`` in the bar's place."""
-        self._put(result)
+    def show(self, outputs: list[tuple[dict, dict]]) -> None:
+        """Displays ``outputs``, ``(data, metadata)`` each; the first in the bar's place."""
+        from IPython.display import publish_display_data
 
-    def _put(self, content: Any, raw: bool = False) -> None:
+        for number, (data, metadata) in enumerate(outputs):
+            if number == 0:
+                self._put(data, raw=True, metadata=metadata)
+            else:
+                publish_display_data(data, metadata)
+
+    def _put(self, content: Any, **options: Any) -> None:
         if self._handle is None:
             from IPython.display import DisplayHandle
 
             self._handle = DisplayHandle()
-            self._handle.display(content, raw=raw)
+            self._handle.display(content, **options)
         else:
-            self._handle.update(content, raw=raw)
+            self._handle.update(content, **options)
 
 
 def _sentence(stage: str) -> str:

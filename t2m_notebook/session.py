@@ -19,7 +19,7 @@ from .capture.generalise import generalise, same_program
 from .coverage import coverage_of
 from .errors import T2MError
 from .parity.examples import batch_size, other_examples
-from .types import AnalysisReport
+from .types import AnalysisReport, PortedClass, PortSummary
 
 if TYPE_CHECKING:
     from .parity.process import Worker
@@ -75,6 +75,10 @@ def generic_recording(example: Recording, args: tuple, kwargs: dict[str, Any]) -
     for other in [*same, example]:
         if other is not best:
             generalise(best, other)
+    for one in different:
+        for other in different:
+            if other is not one and same_program(one, other):
+                generalise(one, other)
     return best, different
 
 
@@ -182,6 +186,24 @@ class Port:
             self._analysis = coverage_of(self.model, self.example, input_summary(named))
         return self._analysis
 
+    @property
+    def summary(self) -> PortSummary:
+        """All that can be said of the port in plain values; what its faces show."""
+        first, *transposes = str(self.layout).splitlines()
+        classes = tuple(PortedClass(cell.name, cell.paths, len(cell.source.splitlines()), cell.kind, cell.problem)
+                        for cell in self.cells.values())
+        made = PortSummary(
+            self.name, self.origin, self.analysis, classes, len(self.weights),
+            sum(tensor.numel() * tensor.element_size() for tensor in self.weights.values()), first,
+            tuple(line.strip() for line in transposes), tuple(self.problems), versions=self.versions)
+        if self.last_report is None:
+            return made
+        data = self.last_report.data
+        measured = dataclasses.replace(self.analysis, root=data.root, counts=data.counts)
+        return dataclasses.replace(
+            made, analysis=measured, ok=data.ok, worst=data.worst, results=data.results, notes=data.notes,
+            first_divergence=data.first_divergence, diagnosis=data.diagnosis, seconds=data.seconds)
+
     def parity(self, *, isolate: bool = True, vary: bool = True) -> ParityReport:
         """Measure the port against torch in the worker process.
 
@@ -232,3 +254,18 @@ class Port:
         state = f"{len(self.problems)} classes not ported" if self.problems else f"{len(self.weights)} weights"
         measured = f", {self.last_report!r}" if self.last_report is not None else ", not measured"
         return f"Port({self.name}: {len(self.written.groups)} classes, {state}{measured})"
+
+    def __str__(self) -> str:
+        from .render.port import port_text
+        return port_text(self.summary)
+
+    def __rich__(self) -> Any:
+        from .render.port import port_rich
+        return port_rich(self.summary)
+
+    def _repr_html_(self) -> str:
+        from .render.port import port_html
+        return port_html(self.summary)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": str(self), "text/html": self._repr_html_()}

@@ -283,3 +283,39 @@ class ParityData:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PortedClass:
+    """One generated class and the modules that are instances of it."""
+
+    name: str
+    paths: tuple[str, ...]
+    lines: int = 0
+    kind: str = ""  # how its source was made
+    problem: str = ""  # why it is a stub; empty for a whole class
+
+
+@dataclass(frozen=True, slots=True)
+class PortSummary:
+    """What a port came to; the JSON of ``t2m port --json``. ``ok`` is None until parity ran,
+    and ``analysis`` has the measured statuses from then on."""
+
+    name: str
+    origin: str
+    analysis: AnalysisReport
+    classes: tuple[PortedClass, ...] = ()
+    weight_count: int = 0
+    weight_bytes: int = 0
+    layout: str = ""
+    transposes: tuple[str, ...] = ()  # those that remain, each with its reason
+    problems: tuple[str, ...] = ()
+    ok: bool | None = None
+    worst: float | None = None
+    results: tuple[ParityResult, ...] = ()
+    first_divergence: str = ""
+    diagnosis: str = ""
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0  # that parity took
+    folder: str = ""  # where it was saved
+    versions: dict[str, str] = field(default_factory=dict)

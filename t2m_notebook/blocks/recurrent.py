@@ -6,8 +6,9 @@ As in ``mlx.nn``, one product projects the whole sequence and a loop runs over t
 import mlx.core as mx
 import mlx.nn as nn
 
-__all__ = ["GRUCell", "LSTMCell", "RNNCell", "StackedGRU", "StackedLSTM", "StackedRNN", "gru_cell", "gru_sweep",
-           "lstm_cell", "lstm_sweep", "recurrent_layers", "relu_rnn_sweep", "rnn_cell", "rnn_sweep"]
+__all__ = ["GRUCell", "LSTMCell", "RNNCell", "RecurrentCell", "RecurrentLayers", "StackedGRU", "StackedLSTM",
+           "StackedRNN", "gru_cell", "gru_sweep", "lstm_cell", "lstm_sweep", "recurrent_layers", "relu_rnn_sweep",
+           "rnn_cell", "rnn_sweep"]
 
 
 def lstm_sweep(x, state, w_ih, w_hh, b_ih=None, b_hh=None, w_hr=None, reverse=False):
@@ -93,7 +94,7 @@ def recurrent_layers(sweep, x, states, weights, bidirectional=False, batch_first
     return x if batch_first else x.swapaxes(0, 1), *finals
 
 
-class _Recurrent(nn.Module):
+class RecurrentLayers(nn.Module):
     """What the three stacks share: ``weight_ih_l0``, ``weight_hh_l0_reverse`` and so on, as in torch."""
 
     gates = 1
@@ -125,7 +126,7 @@ class _Recurrent(nn.Module):
                                 self.dropout if self.training else 0.0)
 
 
-class StackedLSTM(_Recurrent):
+class StackedLSTM(RecurrentLayers):
     """``torch.nn.LSTM``: ``(x, (h_0, c_0))`` gives ``output, (h_n, c_n)``."""
 
     gates = 4
@@ -136,7 +137,7 @@ class StackedLSTM(_Recurrent):
         return output, (hidden, cell)
 
 
-class StackedGRU(_Recurrent):
+class StackedGRU(RecurrentLayers):
     """``torch.nn.GRU``: ``(x, h_0)`` gives ``output, h_n``."""
 
     gates = 3
@@ -146,7 +147,7 @@ class StackedGRU(_Recurrent):
         return self.run(input, None if hx is None else [hx])
 
 
-class StackedRNN(_Recurrent):
+class StackedRNN(RecurrentLayers):
     """``torch.nn.RNN``: ``(x, h_0)`` gives ``output, h_n``."""
 
     def __init__(self, *args, nonlinearity="tanh", **kwargs):
@@ -182,7 +183,7 @@ def rnn_cell(x, hidden, w_ih, w_hh, b_ih=None, b_hh=None, activation=mx.tanh):
     return activation(total if b_ih is None else total + (b_ih + b_hh))
 
 
-class _RecurrentCell(nn.Module):
+class RecurrentCell(nn.Module):
     """What the three cells share: torch's parameters."""
 
     gates = 1
@@ -203,7 +204,7 @@ class _RecurrentCell(nn.Module):
         return mx.zeros((*x.shape[:-1], self.weight_hh.shape[1]), x.dtype)
 
 
-class LSTMCell(_RecurrentCell):
+class LSTMCell(RecurrentCell):
     """``torch.nn.LSTMCell``: ``(x, (h, c))`` gives the next ``(h, c)``."""
 
     gates = 4
@@ -212,7 +213,7 @@ class LSTMCell(_RecurrentCell):
         return lstm_cell(input, (self.zeros(input), self.zeros(input)) if hx is None else hx, *self.weights())
 
 
-class GRUCell(_RecurrentCell):
+class GRUCell(RecurrentCell):
     """``torch.nn.GRUCell``: ``(x, h)`` gives the next ``h``."""
 
     gates = 3
@@ -221,7 +222,7 @@ class GRUCell(_RecurrentCell):
         return gru_cell(input, self.zeros(input) if hx is None else hx, *self.weights())
 
 
-class RNNCell(_RecurrentCell):
+class RNNCell(RecurrentCell):
     """``torch.nn.RNNCell``: ``(x, h)`` gives the next ``h``."""
 
     def __init__(self, input_size, hidden_size, bias=True, nonlinearity="tanh"):

@@ -8,8 +8,6 @@ from typing import Any
 
 from ..types import ModuleNode, OperationNode, ParityData, ParityResult, Status, to_json, worst
 
-_SHOWN = 30
-
 
 class ParityReport:
     """Results of one parity run. ``results`` has the worst first."""
@@ -62,14 +60,19 @@ class ParityReport:
         return f"ParityReport({'ok' if self.ok else 'not ok'}: {proven} of {total} proven{shown})"
 
     def __str__(self) -> str:
-        lines = [repr(self)]
-        for result in self.results[:_SHOWN]:
-            number = "" if result.max_difference is None else f"{result.max_difference:.1e} of {result.reference_max:.1e}"
-            lines.append(f"  {result.status.glyph} {result.path or '(model)':40s} {result.class_name:24s} "
-                         f"{result.check:20s} {number:22s} {result.message}")
-        if len(self.results) > _SHOWN:
-            lines.append(f"  … {len(self.results) - _SHOWN} more")
-        return "\n".join([*lines, *(f"  note: {note}" for note in self.data.notes)])
+        from ..render.parity import parity_text
+        return parity_text(self.data)
+
+    def __rich__(self) -> Any:
+        from ..render.parity import parity_rich
+        return parity_rich(self.data)
+
+    def _repr_html_(self) -> str:
+        from ..render.parity import parity_html
+        return parity_html(self.data)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
 
 
 def measured_tree(root: ModuleNode, results: list[ParityResult]) -> ModuleNode:

@@ -7,6 +7,13 @@ their glyph. No part of the page outside ``selector`` is touched.
 
 from __future__ import annotations
 
+from t2m_notebook.types import Status
+
+#: What rich writes each status in.
+TERMINAL = {Status.PROVEN: "green", Status.MAPPED: "blue", Status.PARTIAL: "yellow",
+            Status.DIVERGES: "bold red", Status.REFUSED: "magenta", Status.MISSING: "bold magenta",
+            Status.UNSEEN: "bright_black"}
+
 _MONO = 'ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace'
 _UI = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
 
@@ -92,6 +99,45 @@ STATIC = """
   border-radius: 3px; background: var(--t2m-bg2); color: var(--t2m-dim); font-size: 11px; }
 .t2m-static .t2m-ops { margin: 0 12px 4px 22px; border-left: 2px solid var(--t2m-line); padding-left: 8px; }
 .t2m-static .t2m-ops div { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 19px; }
+"""
+
+
+# A summary above a tree. A page's own style for tables is stronger than one class, hence `table.`
+CARD = """
+.t2m-card + .t2m-static { margin-top: 8px; }
+.t2m-card .t2m-ladder { display: flex; flex-wrap: wrap; gap: 8px 6px; padding: 10px 12px; }
+.t2m-card .t2m-rung { flex: 1 1 130px; border-top: 3px solid currentColor; padding: 5px 4px 0; }
+.t2m-card .t2m-rung span { color: var(--t2m-fg); }
+.t2m-card .t2m-rung small { display: block; color: var(--t2m-dim); font: 12px/1.5 var(--t2m-mono); }
+.t2m-card .t2m-rung.t2m-UNSEEN { border-color: var(--t2m-line); }
+.t2m-card .t2m-verdict { margin: 0 12px 8px; padding: 4px 10px; border-left: 3px solid;
+  overflow-wrap: anywhere; }
+.t2m-card .t2m-head + .t2m-verdict { margin-top: 8px; }
+.t2m-card .t2m-rung b { color: inherit; }
+.t2m-card .t2m-PROVEN b { color: var(--t2m-proven); }
+.t2m-card .t2m-DIVERGES b { color: var(--t2m-diverges); }
+.t2m-card .t2m-MISSING b { color: var(--t2m-missing); }
+.t2m-card .t2m-REFUSED b { color: var(--t2m-refused); }
+.t2m-card .t2m-PARTIAL b { color: var(--t2m-partial); }
+.t2m-card .t2m-MAPPED b { color: var(--t2m-mapped); }
+.t2m-card .t2m-UNSEEN b { color: var(--t2m-unseen); }
+.t2m-card .t2m-fold, .t2m-card .t2m-line { border-top: 1px solid var(--t2m-line); }
+.t2m-card .t2m-fold > summary, .t2m-card .t2m-line { padding: 4px 12px; color: var(--t2m-dim); }
+.t2m-card .t2m-line { padding-left: 26px; }
+.t2m-card .t2m-fold > summary { cursor: pointer; }
+.t2m-card .t2m-fold > summary:hover { background: var(--t2m-bg2); }
+.t2m-card .t2m-fold > summary::before { display: none; }
+.t2m-card .t2m-inner { padding: 2px 12px 8px 26px; font: 12px/1.6 var(--t2m-mono); overflow-x: auto; }
+.t2m-card table.t2m-table { margin: 0; width: 100%; table-layout: auto; border-collapse: collapse; border: 0;
+  font: 12px/1.55 var(--t2m-mono); color: var(--t2m-fg); }
+.t2m-card table.t2m-table tr:nth-child(n) { background: none; }
+.t2m-card table.t2m-table tbody tr:nth-child(n):hover { background: var(--t2m-bg2); }
+.t2m-card table.t2m-table th, .t2m-card table.t2m-table td { padding: 1px 10px 1px 0; border: 0;
+  text-align: left; white-space: nowrap; max-width: none; vertical-align: top; }
+.t2m-card table.t2m-table th { font: 600 11px var(--t2m-ui); color: var(--t2m-dim); }
+.t2m-card table.t2m-table td { border-bottom: 1px solid var(--t2m-bg2); }
+.t2m-card table.t2m-table .t2m-r { text-align: right; }
+.t2m-card table.t2m-table td:last-child { white-space: normal; min-width: 0; overflow-wrap: anywhere; }
 """
 
 

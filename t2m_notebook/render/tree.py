@@ -19,7 +19,7 @@ from t2m_notebook.render.cells import (
     where_text,
 )
 from t2m_notebook.render.folding import Row, folded_rows, module_count
-from t2m_notebook.render.style import STATIC, palette, status_colours
+from t2m_notebook.render.style import STATIC, TERMINAL, palette, status_colours
 from t2m_notebook.render.words import bytes_text, clip, plural, visible, width
 from t2m_notebook.types import AnalysisReport, MissingOperation, ModuleNode, OperationNode, Status
 
@@ -193,7 +193,7 @@ def tree_rich(report: AnalysisReport, *, depth: int | None = None, limit: int | 
     for justify in ("left", "right", "right", "right"):
         table.add_column(justify=justify, no_wrap=True)
     for (row, cells, remarks), rails in zip(table_rows, _rails([r for r, _, _ in table_rows]), strict=True):
-        colour = _TERMINAL[cells.status]
+        colour = TERMINAL[cells.status]
         label = Text.assemble((rails, "dim"), (cells.status.glyph, colour), " ", (cells.name, "bold"), " ",
                               (f"{cells.class_name} {cells.description}".strip(), "dim"),
                               (f"  {cells.badge}" if cells.badge else "", "italic"))
@@ -201,21 +201,16 @@ def tree_rich(report: AnalysisReport, *, depth: int | None = None, limit: int | 
                       Text(cells.bytes, "dim"), Text(cells.difference, colour))
         under = rails.replace("├─", "│ ").replace("└─", "  ")
         for status, text in remarks:
-            remark = (f"{status.glyph} {text}", _TERMINAL[status])
+            remark = (f"{status.glyph} {text}", TERMINAL[status])
             table.add_row(Text.assemble((f"{under}    ", "dim"), remark))
         if row.hidden_rows:
             table.add_row(Text(f"{under}    … {plural(row.hidden_rows, 'more line')} inside", "dim"))
     legend = Text(" · ").join(
-        Text(f"{s.glyph} {n:,} {s.value.lower()}", _TERMINAL[s]) for s, n in head.counts)
+        Text(f"{s.glyph} {n:,} {s.value.lower()}", TERMINAL[s]) for s, n in head.counts)
     notes = [Text(f"note: {note}", "italic") for note in head.notes]
     footer = [Text(line) for line in _footer_lines(report, [r for r, _, _ in table_rows])]
     title = Text.assemble((head.title, "bold"), ("  " + " · ".join(head.facts), "dim"))
     return Group(title, legend, *notes, Text(""), table, *footer)
-
-
-_TERMINAL = {Status.PROVEN: "green", Status.MAPPED: "blue", Status.PARTIAL: "yellow",
-             Status.DIVERGES: "bold red", Status.REFUSED: "magenta", Status.MISSING: "bold magenta",
-             Status.UNSEEN: "bright_black"}
 
 
 def tree_html(report: AnalysisReport, limit: int = 300) -> str:

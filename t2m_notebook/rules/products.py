@@ -66,7 +66,7 @@ def dot(x, tensor):
 
 @op("torch.vdot")
 def vdot(x, other):
-    return product(mx.conjugate(x) if x.is_complex else x, other)
+    return mx.conjugate(x) @ other if x.is_complex else product(x, other)
 
 
 @op("torch.inner")

@@ -66,7 +66,8 @@ class Layer:
 
 OPS: dict[str, OpRule] = {}
 LAYERS: dict[type, LayerRule] = {}
-_generation = 0  # lookups cached elsewhere are stale when this has moved
+_generation = 0  # cached lookups are stale when this has moved
+_found: dict[tuple[Any, int], Any] = {}
 
 
 def generation() -> int:
@@ -209,7 +210,10 @@ def _candidates(name: str) -> tuple[str, ...]:
 def op_rule(name: str) -> OpRule | None:
     """The rule for a torch operation by any of its names, or None."""
     load_rules()
-    return next((OPS[candidate] for candidate in _candidates(name) if candidate in OPS), None)
+    key = (name, _generation)
+    if key not in _found:
+        _found[key] = next((OPS[candidate] for candidate in _candidates(name) if candidate in OPS), None)
+    return _found[key]
 
 
 _HARMLESS = frozenset({"extra_repr", "reset_parameters"})
@@ -220,6 +224,13 @@ def layer_rule(cls: type) -> LayerRule | None:
     ``forward`` may use was redefined below it: a user's class called ``Linear`` is not
     ``nn.Linear``, and one with its own ``_conv_forward`` is no plain convolution."""
     load_rules()
+    key = (cls, _generation)
+    if key not in _found:
+        _found[key] = _inherited_rule(cls)
+    return _found[key]
+
+
+def _inherited_rule(cls: type) -> LayerRule | None:
     below: set[str] = set()
     for ancestor in cls.__mro__:
         if ancestor in LAYERS:
@@ -242,10 +253,25 @@ def spec_name(name: str) -> str:
     return name
 
 
-@cache
+_failure: BaseException | None = None  # of the first load: a rule file can't be imported a second time
+
+
 def load_rules() -> None:
     """Import every family of this package and the rules that installed packages ship
-    through the entry point group ``t2m_notebook.rules``."""
+    through the entry point group ``t2m_notebook.rules``. Raises what a rule file raises,
+    and the same again when called again."""
+    global _failure
+    if _failure is not None:
+        raise _failure.with_traceback(None)
+    try:
+        _import_rules()
+    except BaseException as error:
+        _failure = error
+        raise
+
+
+@cache
+def _import_rules() -> None:
     import importlib
     import importlib.metadata
     import pkgutil

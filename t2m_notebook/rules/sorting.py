@@ -23,7 +23,12 @@ def sort(x, *arguments, dim=-1, descending=False, stable=False):
         sorted_pair = blocks.sort_descending(x, axis=x.axis(dim))
         return sorted_pair[0], _indices(sorted_pair[1])
     axis = {} if x.axis(dim) == -1 else {"axis": x.axis(dim)}
-    return mx.sort(x, **axis), _indices(mx.argsort(x, **axis))
+    return mx.sort(x, **axis), _indices(_argsort(x, **axis))
+
+
+def _argsort(x: Array, **axis: int) -> Expr:
+    """Places as constants: MLX refuses to differentiate through an index found from values."""
+    return mx.stop_gradient(mx.argsort(x, **axis)) if x.is_floating else mx.argsort(x, **axis)
 
 
 def _sort_arguments(arguments, dim, descending):
@@ -39,7 +44,7 @@ def argsort(x, *arguments, dim=-1, descending=False, stable=False):
         return mx.zeros((), dtype=mx.int64)
     if descending:
         return _indices(blocks.sort_descending(x, axis=x.axis(dim))[1])
-    return _indices(mx.argsort(x, axis=x.axis(dim)) if x.axis(dim) != -1 else mx.argsort(x))
+    return _indices(_argsort(x, **({} if x.axis(dim) == -1 else {"axis": x.axis(dim)})))
 
 
 @op("torch.msort")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
-import copy
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from .expression import SHAPE_ATTRIBUTE, VALUE_PREFIX
+
+#: Nodes without content, which Python's own parser shares between trees too.
+_SHARED = (ast.expr_context, ast.operator, ast.unaryop, ast.cmpop, ast.boolop)
 
 
 def value_of(node: ast.AST) -> int | str | None:
@@ -26,24 +29,27 @@ def size_of(node: ast.AST) -> tuple[int | str, int] | None:
     return None
 
 
-class _Substitute(ast.NodeTransformer):
-    def __init__(self, value: Callable, size: Callable):
-        self.value, self.size = value, size
-
-    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        leaf = size_of(node)
-        return self.size(*leaf) if leaf is not None else self.generic_visit(node)
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        index = value_of(node)
-        return self.value(index) if index is not None else node
-
-
 def substitute(node: ast.expr, value: Callable[[int | str], ast.expr],
                size: Callable[[int | str, int], ast.expr]) -> ast.expr:
     """A copy of ``node`` with each value leaf replaced by ``value(index)`` and each size
     leaf by ``size(index, torch_dimension)``."""
-    return _Substitute(value, size).visit(copy.deepcopy(node))
+    def visit(part: Any) -> Any:
+        if isinstance(part, list):
+            return [visit(item) for item in part]
+        if not isinstance(part, ast.AST) or isinstance(part, _SHARED):
+            return part
+        leaf = size_of(part)
+        if leaf is not None:
+            return size(*leaf)
+        index = value_of(part)
+        if index is not None:
+            return value(index)
+        copied = type(part)()
+        for name, inner in vars(part).items():
+            setattr(copied, name, visit(inner))
+        return copied
+
+    return visit(node)
 
 
 def mentions(node: ast.AST) -> tuple[Counter, Counter]:

@@ -28,7 +28,7 @@ def _read(name: str) -> str:
 _TWIN = """
 .t2m-twin { animation: t2m-twin 0s 0.7s backwards; }
 @keyframes t2m-twin { from { max-height: 0; overflow: hidden; visibility: hidden; } }
-.jp-OutputArea-child:has(+ .jp-OutputArea-child .t2m-twin) .jp-OutputArea-output:not(:has(*)) {
+.jp-OutputArea-child:has(~ .jp-OutputArea-child .t2m-twin) .jp-OutputArea-output:not(:has(*)) {
   display: none; }
 """
 
@@ -102,19 +102,24 @@ class TreeWidget(AnyWidget):
         return {"text/plain": tree_text(self._report, depth=2, limit=60),
                 "text/html": tree_html(self._report, limit=self.static_limit)}
 
-    def _ipython_display_(self) -> None:
-        """Shows the live view and, as a second output, its static twin.
+    def outputs(self) -> list[tuple[dict, dict]]:
+        """``(data, metadata)`` of each output to publish: the live view and its static twin.
 
         JupyterLab prefers a widget to HTML even when its kernel is gone, and then shows an
         error. With two outputs the twin is there to be read; the live view hides it.
         """
-        static = self._static()
-        if not InteractiveShell.initialized():
-            print(static["text/plain"])
-            return
+        static, live = self._static(), []
         if self.comm is not None and not isinstance(self.comm, DummyComm):  # there is a page to talk to
             data, metadata = AnyWidget._repr_mimebundle_(self)
-            publish_display_data({**data, "text/plain": "", "text/html": ""}, metadata)
+            live = [({**data, "text/plain": "", "text/html": ""}, metadata)]
             static["text/html"] = f'<div class="t2m-twin" data-t2m-twin="{self.twin}">' \
                                   f'<style>{_TWIN}</style>{static["text/html"]}</div>'
-        publish_display_data(static)
+        return [*live, (static, {})]
+
+    def _ipython_display_(self) -> None:
+        """Shows the live view and, as a second output, its static twin."""
+        if not InteractiveShell.initialized():
+            print(self._static()["text/plain"])
+            return
+        for data, metadata in self.outputs():
+            publish_display_data(data, metadata)

@@ -8,6 +8,7 @@ from t2m_notebook import blocks
 from tests.rules.op_checks import ORDERS, check, supported
 from tests.rules.replay import replay
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # what torch says about its own samples
 NAMES = ["gather", "take_along_dim", "take", "index_select", "masked_select", "scatter", "scatter_add",
          "scatter_reduce", "index_add", "index_copy", "index_fill", "index_reduce", "put", "masked_scatter",
          "select_scatter", "slice_scatter", "diagonal_scatter", "nonzero", "argwhere", "nonzero_static", "histc"]
@@ -36,7 +37,7 @@ def test_a_shorter_index_reads_the_corner():
 
 def test_an_index_found_from_the_values():
     x = torch.randn(3, 5, requires_grad=True)
-    outcome = replay(lambda x: x.gather(1, x.argmax(1, keepdim=True)), (x,))
+    outcome = replay(lambda x: x.gather(1, x.argsort(1)[:, :2]), (x,))
     assert outcome.kind == "matched" and outcome.gradients == "matched", outcome
 
 

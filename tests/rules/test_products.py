@@ -6,6 +6,7 @@ import torch
 from tests.rules.op_checks import check, supported
 from tests.rules.replay import replay
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # what torch says about its own samples
 NAMES = ["matmul", "__rmatmul__", "mm", "bmm", "mv", "dot", "vdot", "inner", "outer", "linalg.vecdot", "addmm",
          "baddbmm", "addmv", "addbmm", "addr", "einsum", "tensordot", "linalg.multi_dot", "kron", "cross",
          "linalg.cross"]
@@ -18,9 +19,17 @@ def test_samples(name):
     check(name)
 
 
+def torch_multiplies_complex_vectors() -> bool:
+    """False under a preloaded OpenBLAS: torch's complex dot product then gives 0."""
+    ones = torch.ones(2, dtype=torch.complex64)
+    return torch.dot(ones, ones).real == 2
+
+
 @pytest.mark.parametrize("name, dtype", supported(NAMES, ("bfloat16", "int64", "complex64")) + supported(
     MATRICES, ("int64", "bool")))
 def test_other_dtypes(name, dtype):
+    if dtype == "complex64" and not torch_multiplies_complex_vectors():
+        pytest.skip("torch's complex dot product gives 0 under this preloaded BLAS")
     check(name, dtype, seconds=0.5)
 
 

@@ -28,7 +28,7 @@ def test_relu_rnn():
 
 
 @pytest.mark.parametrize("kind, num_layers, bidirectional, bias",
-                         itertools.product(KINDS, (1, 3), (False, True), (False, True)))
+                         list(itertools.product(KINDS, (1, 3), (False, True), (False, True))))
 def test_stacks_with_states_at_other_lengths(kind, num_layers, bidirectional, bias):
     torch.manual_seed(0)
     module = KINDS[kind](3, 4, num_layers=num_layers, bidirectional=bidirectional, bias=bias, batch_first=True)

@@ -8,6 +8,9 @@ from t2m_notebook import blocks
 from tests.rules.op_checks import ORDERS, check, supported
 from tests.rules.replay import replay
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # what torch says about its own samples
+#: Among equal elements torch chooses freely (stable=False); MLX takes the first.
+TIES = {name: "integers differ" for name in ("sort", "argsort", "topk", "kthvalue")}
 NAMES = ["sort", "argsort", "msort", "topk", "kthvalue", "searchsorted", "bucketize", "unique", "unique_consecutive",
          "repeat_interleave"]
 
@@ -21,7 +24,7 @@ def test_samples(name, orders):
 @pytest.mark.parametrize("name, dtype", supported(
     ["sort", "argsort", "topk", "kthvalue", "unique", "searchsorted", "repeat_interleave"], ("int64", "bfloat16", "bool")))
 def test_other_dtypes(name, dtype):
-    check(name, dtype, seconds=0.5)
+    check(name, dtype, exceptions=TIES, seconds=0.5)
 
 
 @pytest.mark.parametrize("function", [
@@ -29,8 +32,7 @@ def test_other_dtypes(name, dtype):
     lambda x: x.argsort(descending=True, stable=True), lambda x: x.sort()])
 def test_ties_keep_their_sequence(function):
     x = torch.tensor([[1.0, 2.0, 1.0, float("nan"), 2.0], [0.0, -0.0, 3.0, 3.0, float("inf")]])
-    if torch.isnan(x).any():
-        assert replay(function, (x,), gradients=False).kind == "matched"
+    assert replay(function, (x,), gradients=False).kind == "matched"
 
 
 @pytest.mark.parametrize("arguments", [{}, {"dim": 0}, {"dim": 1}, {"dim": -1, "output_size": 6}])
