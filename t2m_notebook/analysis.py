@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.metadata
 import platform
 import time
@@ -23,6 +24,11 @@ Progress = Callable[[str, int, int], None]
 
 def versions() -> dict[str, str]:
     """Versions that a result depends on."""
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in ("t2m_notebook", "torch", "mlx", "numpy"):
         try:

@@ -1,6 +1,8 @@
 """The ``t2m`` command: the verbs of the package in a terminal.
 
     t2m analyze package.module:callable --input 1x3x224x224
+    t2m port package.module:callable --input 1x3x224x224 -o out/
+    t2m verify out/
     t2m doctor
 
 A verb is one function decorated with :func:`verb`. What the user got wrong is told in one message on
@@ -13,11 +15,17 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from .errors import T2MError
-from .progress import terminal_progress
+from .errors import NotAPort, T2MError, WeightsMismatch
+from .progress import Progress, terminal_progress
 
+if TYPE_CHECKING:
+    from .session import Port
+
+NOT_WHOLE = 1  # something could not be ported, or differs from torch
 BAD_INPUT = 2  # also argparse's own
 OUR_BUG = 3
 INTERRUPTED = 130
@@ -42,6 +50,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return arguments.run(arguments)
+    except WeightsMismatch as error:
+        return _fail(f"The weights can't be ported: {error}", NOT_WHOLE, arguments.debug)
     except T2MError as error:
         return _fail(str(error), BAD_INPUT, arguments.debug)
     except KeyboardInterrupt:
@@ -95,7 +105,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _analyze_options(parser: argparse.ArgumentParser) -> None:
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    """What every verb takes that starts from a model."""
     from .target import INPUT_HELP
 
     parser.add_argument("target", nargs="?", metavar="package.module:callable",
@@ -104,9 +115,47 @@ def _analyze_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", dest="inputs", metavar="[name=]SHAPE[:dtype[:low-high]]", nargs="+",
                         action="extend", default=[], help=INPUT_HELP)
     parser.add_argument("--eval", action="store_true", help="put the model into eval mode first")
-    parser.add_argument("--depth", type=int, metavar="N", help="print N levels of the tree")
     parser.add_argument("--json", action="store_true",
                         help="print the report as JSON, and only that, on stdout")
+
+
+@contextlib.contextmanager
+def _model(arguments: Arguments, verb: str) -> Iterator[tuple[tuple[Any, Any, dict[str, Any]], Progress]]:
+    """``(model, args, kwargs)`` as the command line says, and the progress bar while the block runs.
+
+    A model may print while it is built or run; stdout belongs to the report.
+    """
+    from .target import example_inputs, load_target, separate_target
+
+    target, inputs = separate_target(arguments.target, arguments.inputs, verb)
+    with contextlib.redirect_stdout(sys.stderr), terminal_progress(f"Importing {target}") as progress:
+        example = example_inputs(inputs) if inputs else None  # first: building a model can take long
+        model, args, kwargs = load_target(target)
+        if example is not None:
+            args, kwargs = example
+        if arguments.eval:
+            model.eval()
+        yield (model, args, kwargs), progress
+
+
+def _print(as_json: Callable[[], str], as_rich: Callable[[], Any], as_text: Callable[[], str],
+           arguments: Arguments) -> None:
+    """A result on stdout: JSON on request, colours in a terminal, else text of a fixed width."""
+    if arguments.json:
+        print(as_json())
+        return
+    from rich.console import Console
+
+    console = Console()
+    if console.is_terminal:
+        console.print(as_rich())
+    else:  # a file or a pipe has no width of its own
+        print(as_text())
+
+
+def _analyze_options(parser: argparse.ArgumentParser) -> None:
+    _model_options(parser)
+    parser.add_argument("--depth", type=int, metavar="N", help="print N levels of the tree")
 
 
 @verb("analyze", _analyze_options)
@@ -118,33 +167,109 @@ def analyze(arguments: Arguments) -> int:
 
     Without an example, from the callable or from --input, only the structure is shown.
     """
-    from .target import example_inputs, load_target, separate_target
-
-    target, inputs = separate_target(arguments.target, arguments.inputs)
-    # A model may print while it is built or run; stdout belongs to the report.
-    with contextlib.redirect_stdout(sys.stderr), terminal_progress(f"Importing {target}") as progress:
-        example = example_inputs(inputs) if inputs else None  # first: building a model can take long
-        model, args, kwargs = load_target(target)
-        if example is not None:
-            args, kwargs = example
-        if arguments.eval:
-            model.eval()
+    with _model(arguments, "analyze") as ((model, args, kwargs), progress):
         from .session import analyze as run
 
         analysis = run(model, args, kwargs, progress=progress)
-    if arguments.json:
-        print(analysis.to_json())
-        return 0
-    from rich.console import Console
-
     from .render.tree import tree_rich, tree_text
 
-    console = Console()
-    if console.is_terminal:
-        console.print(tree_rich(analysis.report, depth=arguments.depth))
-    else:  # a file or a pipe has no width of its own
-        print(tree_text(analysis.report, width=PIPE_WIDTH, depth=arguments.depth))
+    depth = arguments.depth
+    _print(analysis.to_json, lambda: tree_rich(analysis.report, depth=depth),
+           lambda: tree_text(analysis.report, width=PIPE_WIDTH, depth=depth), arguments)
     return 0
+
+
+def _port_options(parser: argparse.ArgumentParser) -> None:
+    _model_options(parser)
+    parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the folder to write the port into")
+    parser.add_argument("--name", help="what to call the port; the model's class without it")
+    parser.add_argument("--no-vary", action="store_true", help="compare at the example's own size alone")
+
+
+@verb("port", _port_options)
+def port(arguments: Arguments) -> int:
+    """Port a model to MLX, measure the port, and write it into a folder.
+
+    t2m port torchvision.models:resnet18 --eval --input 1x3x224x224 -o resnet18_mlx
+    t2m port my_models.py:build --input ids=2x12:int64:0-99 -o out/
+
+    The folder needs neither torch nor t2m. Exit code 0: measured equal to torch. 1: written, but
+    something could not be ported or differs. 2: bad input, nothing was written.
+    """
+    from .target import saving_place, writing
+
+    folder = saving_place(arguments.output)
+    with _ported(arguments, "port") as (made, progress):
+        made.parity(vary=not arguments.no_vary)
+        progress("saving", 0, 1)
+        with writing(folder):
+            made.save(str(folder))
+    from .render.port import port_rich, port_text
+    from .types import to_json
+
+    summary = made.summary
+    _print(lambda: to_json(summary), lambda: port_rich(summary), lambda: port_text(summary, PIPE_WIDTH), arguments)
+    return 0 if summary.ok and not summary.problems else NOT_WHOLE
+
+
+@verb("parity", lambda parser: (_model_options(parser), parser.add_argument(
+    "--no-vary", action="store_true", help="compare at the example's own size alone")))
+def parity(arguments: Arguments) -> int:
+    """Port a model and compare the port with torch, node by node; writes nothing.
+
+    t2m parity torchvision.models:resnet18 --eval --input 1x3x224x224
+
+    Exit code 0: measured equal to torch. 1: something could not be ported or differs.
+    """
+    with _ported(arguments, "parity") as (made, _):
+        report = made.parity(vary=not arguments.no_vary)
+    from .render.parity import parity_text
+
+    _print(report.to_json, report.__rich__, lambda: parity_text(report.data, PIPE_WIDTH), arguments)
+    return 0 if report.ok and not made.problems else NOT_WHOLE
+
+
+@contextlib.contextmanager
+def _ported(arguments: Arguments, verb: str) -> Iterator[tuple[Port, Progress]]:
+    """The port of the model that the command line names; its worker ends with the block."""
+    with _model(arguments, verb) as ((model, args, kwargs), progress):
+        from .session import port as run
+
+        made = run(model, args, kwargs, name=getattr(arguments, "name", None), progress=progress)
+        try:
+            yield made, progress
+        finally:
+            made.close()
+
+
+@verb("verify", lambda parser: parser.add_argument("folder", metavar="DIR", help="a folder that t2m port wrote"))
+def verify(arguments: Arguments) -> int:
+    """Run a saved port's own check with MLX alone: neither torch nor t2m can be imported by it.
+
+    t2m verify out/
+
+    The exit code is the check's: 0 equal to torch, 1 not equal.
+    """
+    import subprocess
+
+    from .parity.process import worker_environment
+
+    script = Path(arguments.folder).expanduser() / "check.py"
+    if not script.is_file():
+        raise NotAPort(f"{arguments.folder} is no saved port: there is no {script}.")
+    done = subprocess.run([sys.executable, "-c", _ALONE, str(script.resolve())], env=worker_environment(),
+                          start_new_session=True)
+    return done.returncode if done.returncode >= 0 else 128 - done.returncode
+
+
+# Runs a script as if torch and this package were not installed.
+_ALONE = """
+import runpy, sys
+sys.modules.update(dict.fromkeys(("torch", "t2m_notebook")))
+sys.dont_write_bytecode = True
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 def _doctor_options(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,8 @@ import collections
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from .capture.calls import array_of, bind_call, to_arrays
 from .capture.recorder import READS
 from .capture.recording import ModuleCall, OpCall, Recording, location, refs, source_text
@@ -49,7 +51,7 @@ class Judge:
 
     def layer(self, call: ModuleCall) -> Verdict:
         """The verdict on one call of a leaf layer."""
-        key = (id(call.module), self._key(call.args), self._key(call.kwargs))
+        key = (_configuration(call.module), self._key(call.args), self._key(call.kwargs))
         return self._once(key, lambda: self._layer(call))
 
     def _once(self, key: Any, make) -> Verdict:
@@ -104,6 +106,29 @@ class Judge:
         caveats = (*emitted.caveats, *use.caveats)
         shown = use.value if emitted.layer.inline is not None else emitted.layer.constructor
         return Verdict(Status.PARTIAL if caveats else Status.MAPPED, "; ".join(caveats), _display(shown))
+
+
+#: What nn.Module itself keeps in every instance.
+_BOOKKEEPING = frozenset(vars(nn.Module())) - {"training"}
+
+
+def _configuration(module: nn.Module) -> Any:
+    """Equal for two layers of which every rule must say the same: same class, settings and
+    tensor shapes. A layer that holds more than plain values is only equal to itself."""
+    if module._modules:
+        return id(module)
+    settings = {name: value for name, value in vars(module).items() if name not in _BOOKKEEPING}
+    if not all(_is_plain(value) for value in settings.values()):
+        return id(module)
+    tensors = tuple((name, None if t is None else (t.shape, t.dtype))
+                    for group in (module._parameters, module._buffers) for name, t in group.items())
+    return type(module), repr(settings), tensors
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) in (tuple, list):
+        return all(_is_plain(item) for item in value)
+    return value is None or type(value) in (bool, int, float, str)
 
 
 def _display(value: Any) -> str:

@@ -58,6 +58,14 @@ class NotPortable(T2MError):
     """A class or model can't be ported whole; the message lists what stands in the way."""
 
 
+class NotAPort(T2MError):
+    """A folder or a name that should be a port is none."""
+
+
+class CannotSave(T2MError):
+    """The folder to save into is taken, or can't be written."""
+
+
 class WeightsMismatch(T2MError):
     """A parameter without a receipt, or one that doesn't fit where it should go."""
 

@@ -18,7 +18,7 @@ from .capture import Recording, argument_names, check_model, normalise, record
 from .capture.generalise import generalise, same_program
 from .coverage import coverage_of
 from .errors import T2MError
-from .parity.examples import batch_size, other_examples
+from .parity.examples import other_examples
 from .types import AnalysisReport, PortedClass, PortSummary
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ def port(model: torch.nn.Module, args: Any = (), kwargs: Mapping[str, Any] | Non
 
 def generic_recording(example: Recording, args: tuple, kwargs: dict[str, Any]) -> tuple[Recording, list[Recording]]:
     """The recording to write from: the example's, with numbers that follow the input's size
-    found by recording at other sizes. An example of batch 1 is recorded at batch 2, as a one
-    tells nothing of where it belongs. A model in train mode is run once only, as every run
+    found by recording at other sizes. A size of one (a batch of 1, a map shrunk to 1×1) tells
+    nothing of where it belongs, so the recording with the fewest ones is taken. A model in train mode is run once only, as every run
     changes it. Also gives the recordings at sizes at which the model took another path."""
     if example.training:
         return example, []
-    best, same, different = example, [], []
-    for what, other_args, other_kwargs in other_examples(args, kwargs):
+    same, different = [], []
+    for _, other_args, other_kwargs in other_examples(args, kwargs):
         try:
             with torch.random.fork_rng(devices=[]):
                 other, _ = record(example.model, other_args, other_kwargs, keep="boundaries")
@@ -70,8 +70,7 @@ def generic_recording(example: Recording, args: tuple, kwargs: dict[str, Any]) -
             different.append(other)
             continue
         same.append(other)
-        if what == "batch" and batch_size(args, kwargs) == 1:
-            best = other
+    best = min([example, *same], key=_ones)
     for other in [*same, example]:
         if other is not best:
             generalise(best, other)
@@ -80,6 +79,11 @@ def generic_recording(example: Recording, args: tuple, kwargs: dict[str, Any]) -
             if other is not one and same_program(one, other):
                 generalise(one, other)
     return best, different
+
+
+def _ones(recording: Recording) -> int:
+    """How many dimensions of a recording's values are one."""
+    return sum(value.shape.count(1) for value in recording.values)
 
 
 def _more_general(made: Port, others: list[Recording]) -> Port:
@@ -123,6 +127,7 @@ class Port:
         self.written = write(recording)
         self.weights, self.receipts = convert(self.written.moves, self.written.tensors)
         self.last_report: ParityReport | None = None
+        self.folder: Path | None = None  # where it was saved last
         self._worker: Worker | None = None
         self._analysis: AnalysisReport | None = None
 
@@ -195,7 +200,8 @@ class Port:
         made = PortSummary(
             self.name, self.origin, self.analysis, classes, len(self.weights),
             sum(tensor.numel() * tensor.element_size() for tensor in self.weights.values()), first,
-            tuple(line.strip() for line in transposes), tuple(self.problems), versions=self.versions)
+            tuple(line.strip() for line in transposes), tuple(self.problems), folder=str(self.folder or ""),
+            versions=self.versions)
         if self.last_report is None:
             return made
         data = self.last_report.data
@@ -242,7 +248,8 @@ class Port:
         from .port.artefact import save
         if self.last_report is None:
             self.parity()
-        return save(self, folder)
+        self.folder = save(self, folder)
+        return self.folder
 
     def close(self) -> None:
         """End the worker process."""

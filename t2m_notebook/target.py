@@ -1,7 +1,8 @@
-"""What a command line says about a model, made real: ``package.module:callable`` and ``--input``."""
+"""What a command line says, made real: ``package.module:callable``, ``--input``, a folder to save into."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import importlib.util
@@ -10,11 +11,11 @@ import math
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import BadExample, CannotImport, NotAModule
+from .errors import BadExample, CannotImport, CannotSave, NotAModule
 
 INPUT_HELP = ("an example input of this shape, random but the same every time: 1x3x224x224, 2x12:int64:0-99 "
               "(integers from 0 to 99), 2x4:float16, scalar:int64:5-5; name=2x12 for a keyword argument; "
@@ -25,13 +26,47 @@ _SPEC = re.compile(r"(?:(?P<name>[^\W\d]\w*)=)?(?P<shape>scalar|\d+(?:x\d+)*)"
                    r"(?::(?P<dtype>[a-z]+[a-z0-9_]*))?(?::(?P<low>-?[\d.]+)-(?P<high>-?[\d.]+))?$")
 
 
-def separate_target(target: str | None, inputs: Sequence[str]) -> tuple[str, list[str]]:
+def saving_place(folder: str | os.PathLike) -> Path:
+    """``folder`` as a place that a port can be saved to, known before the long work starts.
+
+    Raises :class:`CannotSave` when it is a file, holds something else, or can't be written.
+    """
+    place = Path(folder).expanduser()
+    try:
+        if place.is_dir():
+            if any(place.iterdir()) and not (place / "manifest.json").exists():
+                raise CannotSave(f"{place} holds other files and no port. Name a new or empty folder.")
+        elif os.path.lexists(place):
+            raise CannotSave(f"{place} is a file; name a folder to save into.")
+        above = next(part for part in (place, *place.absolute().parents) if part.exists())
+        if not above.is_dir():
+            raise CannotSave(f"{above} is a file, so {place} can't be made.")
+        # The finished folder is moved into place, so the one above it has to be writable as well.
+        for part in {above, place.absolute().parent if place.exists() else above}:
+            if not os.access(part, os.W_OK | os.X_OK):
+                raise CannotSave(f"{part} can't be written; name another folder.")
+    except (OSError, ValueError) as error:
+        raise CannotSave(f"{place} can't be written: {error}") from error
+    return place
+
+
+@contextlib.contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Tells a failure to write, a full disk say, as one :class:`CannotSave`."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotSave(f"{place} can't be written: {error.strerror or error}. Nothing was left there.") from error
+
+
+def separate_target(target: str | None, inputs: Sequence[str], verb: str = "analyze") -> tuple[str, list[str]]:
     """The target and the inputs, also when ``--input A B module:callable`` swallowed the target."""
     inputs = list(inputs)
     if target is None and inputs and not _SPEC.match(inputs[-1]):
         target = inputs.pop()
     if target is None:
-        raise CannotImport("Say what to analyse: t2m analyze package.module:callable, "
+        what = {"analyze": "analyse", "parity": "measure"}.get(verb, verb)
+        raise CannotImport(f"Say what to {what}: t2m {verb} package.module:callable, "
                            "for instance torchvision.models:resnet18.")
     return target, inputs
 

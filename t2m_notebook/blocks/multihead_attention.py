@@ -39,7 +39,7 @@ def multi_head_attention(query, key, value, num_heads, weights, biases, out_weig
     elif not batch_first:
         query, key, value = (x.swapaxes(0, 1) for x in (query, key, value))
     q, k, v = (x @ w.T if b is None else mx.addmm(b, x, w.T)
-               for x, w, b in zip((query, key, value), weights, biases))
+               for x, w, b in zip((query, key, value), weights, biases, strict=True))
 
     # keys and values that stand in no sequence: a learned one, then zeros
     extra = []
@@ -50,8 +50,10 @@ def multi_head_attention(query, key, value, num_heads, weights, biases, out_weig
     for more_k, more_v in extra:
         k = mx.concatenate([k, mx.broadcast_to(more_k, (len(k), 1, k.shape[-1]))], axis=1)
         v = mx.concatenate([v, mx.broadcast_to(more_v, (len(v), 1, v.shape[-1]))], axis=1)
-    open_end = lambda mask: None if mask is None else mx.pad(mask, [(0, 0)] * (mask.ndim - 1) + [(0, len(extra))])
-    attn_mask, key_padding_mask = open_end(attn_mask), open_end(key_padding_mask)
+    if extra:  # which nothing blocks
+        attn_mask, key_padding_mask = (
+            mask if mask is None else mx.pad(mask, [(0, 0)] * (mask.ndim - 1) + [(0, len(extra))])
+            for mask in (attn_mask, key_padding_mask))
 
     q, k, v = (x.reshape(*x.shape[:2], num_heads, -1).swapaxes(1, 2) for x in (q, k, v))
     scale = q.shape[-1] ** -0.5

@@ -238,7 +238,10 @@ class AdafactorWithOptions(TorchStyleOptimizer):
 
     def moved(self, parameter, gradient, state, lr, step):
         smallest = mx.finfo(parameter.dtype).eps if self.eps[0] is None else self.eps[0]
-        rms = lambda x: mx.sqrt(mx.square(x).mean())
+
+        def rms(x):
+            return mx.sqrt(mx.square(x).mean())
+
         undecayed = parameter / (1 - lr * self.weight_decay)
         size = mx.maximum(self.eps[1], rms(undecayed)) * mx.minimum(lr, mx.rsqrt(step).astype(lr.dtype))
         rate, squared = (step**self.beta2_decay).astype(gradient.dtype), mx.square(gradient)

@@ -88,7 +88,7 @@ def recurrent_layers(sweep, x, states, weights, bidirectional=False, batch_first
             finals.append(final)
         x = mx.concatenate(outputs, axis=-1) if bidirectional else outputs[0]
 
-    finals = [mx.stack(final) for final in zip(*finals)]
+    finals = [mx.stack(final) for final in zip(*finals, strict=True)]
     if not batched:
         return x[0], *(final[:, 0] for final in finals)
     return x if batch_first else x.swapaxes(0, 1), *finals

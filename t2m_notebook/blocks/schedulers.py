@@ -83,7 +83,7 @@ def one_cycle_schedule(peak, start, final, steps, warmup, anneal="cos", three_ph
 
     def schedule(step):
         rate, begin = None, 0
-        for end, low, high in zip(ends, rates, rates[1:]):
+        for end, low, high in zip(ends, rates[:-1], rates[1:], strict=True):
             part = mx.clip((step - begin) / (end - begin), 0, 1)
             part = (1 - mx.cos(math.pi * part)) / 2 if anneal == "cos" else part
             phase = low + (high - low) * part

@@ -36,7 +36,9 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
     emitted = emitted.astype(mx.float32)
     never = -1e30
     may_skip = mx.pad((labels[:, 2:] != labels[:, :-2]) & (labels[:, 2:] != blank), [(0, 0), (2, 0)])
-    later = lambda alpha, by: mx.pad(alpha, [(0, 0), (by, 0)], constant_values=never)[:, : alpha.shape[1]]
+
+    def later(alpha, by):
+        return mx.pad(alpha, [(0, 0), (by, 0)], constant_values=never)[:, : alpha.shape[1]]
 
     alpha = mx.where(mx.arange(labels.shape[1]) < 2, emitted[0], never)
     for step in range(1, steps):

@@ -91,7 +91,8 @@ def bind_call(recording: Recording, call: OpCall, order_of: Callable[[int], Orde
 #: Operations whose numbers after the first argument are sizes or positions, for which torch
 #: also takes 0-d integer tensors; and those that have sizes only.
 _TAKES_SIZES = frozenset({"view", "reshape", "expand", "repeat", "tile", "narrow", "pad", "new_zeros", "new_ones",
-                          "new_full", "new_empty", "split", "chunk", "unflatten", "roll", "select", "broadcast_to"})
+                          "new_full", "new_empty", "split", "chunk", "unflatten", "roll", "select", "broadcast_to",
+                          "as_strided", "new_empty_strided", "unfold"})
 _CREATES = frozenset({"zeros", "ones", "empty", "rand", "randn", "arange"})
 
 

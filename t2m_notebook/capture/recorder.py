@@ -38,6 +38,10 @@ _original_call = torch.nn.Module.__call__
 _active = threading.local()
 
 
+_STATE = frozenset({"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"})
+_SIMPLE = frozenset({bool, int, float, str, type(None)})
+
+
 def function_name(function: Callable[..., Any]) -> str:
     """Torch's public name of a function: ``torch.Tensor.add``, ``torch.nn.functional.gelu``."""
     name = _names.get(function)
@@ -118,20 +122,20 @@ class Recorder(TorchFunctionMode):
     # -- values -----------------------------------------------------------------------
 
     def _register_state(self, model) -> None:
-        for name, tensor in model.named_parameters(remove_duplicate=False):
-            if id(tensor) not in self._known:
-                self._new(tensor, "parameter", name)
-        for name, tensor in model.named_buffers(remove_duplicate=False):
-            if id(tensor) not in self._known:
-                self._new(tensor, "buffer", name)
-        for path, module in model.named_modules():
-            for name, value in vars(module).items():
-                if name in ("_parameters", "_buffers", "_modules") or name.endswith("_hooks"):
-                    continue
-                if isinstance(value, torch.Tensor) or isinstance(value, (list, tuple, dict)):
-                    for inner, tensor in flatten(value, f"{path}.{name}" if path else name):
-                        if isinstance(tensor, torch.Tensor) and id(tensor) not in self._known:
-                            self._new(tensor, "attribute", inner)
+        later = []
+        for path, module in model.named_modules(remove_duplicate=False):
+            prefix = f"{path}." if path else ""
+            for kind, tensors in (("parameter", module._parameters), ("buffer", module._buffers)):
+                for name, tensor in tensors.items():
+                    if tensor is not None and id(tensor) not in self._known:
+                        self._new(tensor, kind, prefix + name)
+            later += [(prefix + name, value) for name, value in vars(module).items()
+                      if type(value) not in _SIMPLE and name not in _STATE and not name.endswith("_hooks")]
+        for name, value in later:  # an attribute may hold a parameter of another module
+            if isinstance(value, (torch.Tensor, list, tuple, dict)):
+                for inner, tensor in flatten(value, name):
+                    if isinstance(tensor, torch.Tensor) and id(tensor) not in self._known:
+                        self._new(tensor, "attribute", inner)
 
     def _new(self, tensor, kind: str, name: str = "", previous: int | None = None) -> int:
         values = self.recording.values

@@ -156,10 +156,18 @@ def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from flatten(item, f"{path}.{name}" if path else name)
 
 
+_PLAIN = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device})
+
+
 def refs(value: Any) -> list[int]:
     """Indices of the recorded values inside ``value``, in flattening order."""
     if isinstance(value, Ref):
         return [value.index]
+    kind = type(value)
+    if kind in _PLAIN:
+        return []
+    if kind is dict:
+        return [index for item in value.values() for index in refs(item)]
     if isinstance(value, (list, tuple)):
         return [index for item in value for index in refs(item)]
     return [ref.index for _, ref in flatten(value)] if is_container(value) else []

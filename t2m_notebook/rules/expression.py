@@ -220,7 +220,9 @@ def to_node(value: Any) -> ast.expr:
         return ast.Call(call, [_number(value.real), _number(value.imag)], [])
     if isinstance(value, slice):
         name = ast.Name("slice", ast.Load())
-        return ast.Call(name, [to_node(value.start), to_node(value.stop), to_node(value.step)], [])
+        bounds = (value.start, value.stop, value.step) if value.step is not None else \
+            (value.start, value.stop) if value.start is not None else (value.stop,)
+        return ast.Call(name, [to_node(bound) for bound in bounds], [])
     if isinstance(value, tuple):
         return ast.Tuple([to_node(item) for item in value], ast.Load())
     if isinstance(value, list):

@@ -10,7 +10,6 @@ from .indexing import FULL, SetItem, as_element, positions_of, tidy
 from .layouts import AXIS, Layout, Plan
 from .registry import caveat, op, refuse
 
-
 # -- gather -----------------------------------------------------------------------------
 
 @op("torch.gather")
@@ -107,7 +106,7 @@ def scatter(x, dim, index, src=None, value=None, reduce=None):
     if reduce is not None:
         return blocks.scatter_reduce(x, dim, index, _filled(src, x, index), reduce=_REDUCTIONS[reduce])
     if x.ndim == 0:
-        return SetItem(x, Ellipsis, src)
+        return SetItem(x, Ellipsis, as_element(src, x))
     covers = index.ndim == x.ndim and all(int(a) == int(b) for d, (a, b) in enumerate(zip(
         x.shape, index.shape, strict=True)) if d != dim % x.ndim)
     if covers and 0 not in index.shape:

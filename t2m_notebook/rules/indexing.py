@@ -314,7 +314,7 @@ def is_scalar(value: Any) -> bool:
 
 
 def as_element(value: Any, x: Array) -> Any:
-    """A scalar as an element of ``x``: torch converts what it writes to the tensor's dtype."""
+    """A value in the dtype of ``x``: torch converts what it writes."""
     if isinstance(value, Array):
         return value if value.dtype == x.dtype else value.astype(mlx_dtype(x.dtype))
     if isinstance(value, (bool, int, float)) and not isinstance(value, (Size, SizeFloat)):
@@ -337,9 +337,11 @@ def written(x: Array, index: Any, value: Any, call: Call) -> Expr:
     if any(part.item is False for part in parts):
         return x
     if is_basic(parts):
-        if x.is_standard:
-            return SetItem(x, Ellipsis if isinstance(index, tuple) and not index else _written(index), value)
-        return SetItem(x, tidy(_parts_in_order(x, parts, basic_order(x.order, parts)), x.ndim), value)
+        shown = _written(index) if x.is_standard else tidy(_parts_in_order(x, parts, basic_order(x.order, parts)), x.ndim)
+        if all(part.kind == "new" or part.is_full for part in parts):  # MLX's x[...] = v takes over v's dtype
+            value = as_element(value, x)
+            shown = FULL if x.ndim and shown in (Ellipsis, ()) else Ellipsis if shown == () else shown
+        return SetItem(x, shown, value)
     masks = [part for part in parts if part.kind == "mask"]
     if len(masks) == 1 and all(part.is_full for part in parts if part.kind != "mask"):
         mask, rest = masks[0], x.ndim - len(masks[0].dims)

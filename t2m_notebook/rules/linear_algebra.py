@@ -49,7 +49,9 @@ def _solved(a: Array, b: Array, left: bool) -> Expr:
         if not left:
             refuse("left", left, "a vector is solved for on the left only")
         return blocks.solve_linear(a, b[..., None]).squeeze(-1)
-    return blocks.solve_linear(a, b) if left else blocks.solve_linear(a.swapaxes(-1, -2), b.swapaxes(-1, -2)).swapaxes(-1, -2)
+    if left:
+        return blocks.solve_linear(a, b)
+    return blocks.solve_linear(a.swapaxes(-1, -2), b.swapaxes(-1, -2)).swapaxes(-1, -2)
 
 
 @op("torch.linalg.solve")

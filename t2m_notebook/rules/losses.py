@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn as torch_nn
 from torch.nn import functional as F
 
-from .array import standard
+from .array import Order, standard
 from .expression import blocks, mx, nn
 from .layouts import Layout, Plan, drop, majority
 from .registry import op, refuse
@@ -28,7 +28,10 @@ def _class_axis_forward(call, arrays, wanted) -> Plan:
     ndim = arrays[0].ndim
     order = arrays[0].order
     rest = drop(order, {class_axis(ndim)})
-    fitting = lambda n: order if n == ndim else rest if n == ndim - 1 else standard(n)
+
+    def fitting(n: int) -> Order:
+        return order if n == ndim else rest if n == ndim - 1 else standard(n)
+
     return Plan(tuple(fitting(a.ndim) for a in arrays), tuple(fitting(len(o.shape)) for o in call.outputs))
 
 

@@ -96,7 +96,8 @@ def adam(group, lr):
     decay, decoupled = group["weight_decay"], group.get("decoupled_weight_decay", False)
     if options.keys() & {"amsgrad", "maximize"} or (decay and not decoupled):
         extra = {"weight_decay": decay} if decay else {}
-        return blocks.AdamWithOptions(learning_rate=lr, **options, **extra, **({"decoupled": True} if decoupled else {}))
+        extra |= {"decoupled": True} if decoupled else {}
+        return blocks.AdamWithOptions(learning_rate=lr, **options, **extra)
     if decay:
         return optim.AdamW(learning_rate=lr, **options, weight_decay=decay, bias_correction=True)
     return optim.Adam(learning_rate=lr, **options, bias_correction=True)

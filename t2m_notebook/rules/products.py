@@ -74,8 +74,10 @@ def inner(x, other):
     if x.ndim == 0 or other.ndim == 0:
         return x * other
     if not _floating(x, other):
-        return blocks.integer_matmul(x, other if other.ndim == 1 else other.swapaxes(-1, -2)) if max(
-            x.ndim, other.ndim) <= 2 else (x.reshape(*x.shape[:-1], *[1] * (other.ndim - 1), x.shape[-1]) * other).sum(-1)
+        if max(x.ndim, other.ndim) <= 2:
+            return blocks.integer_matmul(x, other if other.ndim == 1 else other.swapaxes(-1, -2))
+        spread = x.reshape(*x.shape[:-1], *[1] * (other.ndim - 1), x.shape[-1])
+        return (spread * other).sum(-1)
     return mx.inner(x, other)
 
 

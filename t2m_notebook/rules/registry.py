@@ -67,7 +67,7 @@ class Layer:
 OPS: dict[str, OpRule] = {}
 LAYERS: dict[type, LayerRule] = {}
 _generation = 0  # cached lookups are stale when this has moved
-_found: dict[tuple[Any, int], Any] = {}
+_found: dict[tuple[str, int], OpRule | None] = {}
 
 
 def generation() -> int:
@@ -224,13 +224,8 @@ def layer_rule(cls: type) -> LayerRule | None:
     ``forward`` may use was redefined below it: a user's class called ``Linear`` is not
     ``nn.Linear``, and one with its own ``_conv_forward`` is no plain convolution."""
     load_rules()
-    key = (cls, _generation)
-    if key not in _found:
-        _found[key] = _inherited_rule(cls)
-    return _found[key]
-
-
-def _inherited_rule(cls: type) -> LayerRule | None:
+    if cls in LAYERS:
+        return LAYERS[cls]
     below: set[str] = set()
     for ancestor in cls.__mro__:
         if ancestor in LAYERS:

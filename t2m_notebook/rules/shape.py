@@ -9,7 +9,16 @@ from .expression import Expr, Size, blocks, dtype_text, mlx_dtype, mx
 from .layouts import STANDARD, Call
 from .registry import caveat, op, refuse
 from .view_layouts import (
-    AXIS_OR_FLAT, RAISING, RESHAPE, SQUEEZE, UNBIND, UNSQUEEZE, flat_ints, permuting, squeezed_dims)
+    AXIS_OR_FLAT,
+    RAISING,
+    RESHAPE,
+    SQUEEZE,
+    UNBIND,
+    UNSQUEEZE,
+    flat_ints,
+    permuting,
+    squeezed_dims,
+)
 
 
 def shape_of(x: Array) -> Expr:
@@ -41,7 +50,8 @@ def _permutation(arguments: Sequence, ndim: int) -> list[int]:
     return [int(dim) % ndim for dim in flat_ints(arguments)] if ndim else []
 
 
-@op("torch.permute", "torch.permute_copy", layout=permuting(lambda call, x: _permutation(call.arguments["dims"], x.ndim)))
+@op("torch.permute", "torch.permute_copy", layout=permuting(
+    lambda call, x: _permutation(call.arguments["dims"], x.ndim)))
 def permute(x, *dims, call):
     """Nothing is emitted where the value is laid out that way already."""
     return permuted(x, _permutation(dims, x.ndim), call)

@@ -72,8 +72,8 @@ def module_entries() -> dict[str, object]:
 
 
 def run_op(name: str, dtype: torch.dtype = torch.float32, seed: int = 0, seconds: float = 20.0,
-           orders: str = "standard", gradients: bool = True) -> Tally:
-    """Every sample of the op_db entries called ``name``."""
+           orders: str = "standard", gradients: bool = True, limit: int | None = None) -> Tally:
+    """Every sample of the op_db entries called ``name``, or about ``limit`` of them spread over each entry."""
     tally, entries = Tally(name), op_entries()[name]
     started = time.perf_counter()  # not counting the import of the database
     for entry in entries:
@@ -81,7 +81,8 @@ def run_op(name: str, dtype: torch.dtype = torch.float32, seed: int = 0, seconds
             continue
         torch.manual_seed(seed)
         differentiable = gradients and entry.supports_autograd and (dtype.is_floating_point or dtype.is_complex)
-        for number, sample in enumerate(entry.sample_inputs("cpu", dtype, requires_grad=differentiable)):
+        samples = list(enumerate(entry.sample_inputs("cpu", dtype, requires_grad=differentiable)))
+        for number, sample in samples[::-(-len(samples) // limit)] if limit and samples else samples:
             if time.perf_counter() - started > seconds:
                 break
             call = lambda *a, _op=entry.op, **k: _op(*a, **k)

@@ -10,6 +10,8 @@ from t2m_notebook import blocks
 from tests.rules.replay import replay
 from tests.rules.samples import run_module, run_op
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch's advice on its own old arguments and kernels
+
 ATTENTION = "nn.functional.scaled_dot_product_attention"
 
 

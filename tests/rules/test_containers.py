@@ -10,6 +10,8 @@ from t2m_notebook.rules import emit_layer, layer_rule
 from t2m_notebook.rules.containers import CONTAINERS
 from tests.rules.replay import replay
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch's advice on its own old arguments and kernels
+
 
 def public_classes():
     return [value for name, value in vars(nn).items() if not name.startswith("_") and isinstance(value, type)
@@ -21,7 +23,7 @@ def test_class_is_accounted_for(cls):
     assert (layer_rule(cls) is not None) != (cls in CONTAINERS)
 
 
-@pytest.mark.parametrize("module", [nn.Sequential(nn.Linear(3, 3)), nn.Transformer(4, 2, 1, 1, 8),
+@pytest.mark.parametrize("module", [nn.Sequential(nn.Linear(3, 3)), nn.Transformer(4, 2, 1, 1, 8, batch_first=True),
                                     nn.DataParallel(nn.Linear(3, 3))])
 def test_containers_are_opened(module):
     assert not is_leaf(module)

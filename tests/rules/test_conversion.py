@@ -14,12 +14,12 @@ EXCEPTIONS = {"chalf": "refused", "byte": "integers differ", "char": "integers d
 @pytest.mark.parametrize("orders", ORDERS)
 @pytest.mark.parametrize("name", NAMES)
 def test_operation(name, orders):
-    check(name, orders=orders, exceptions=EXCEPTIONS, seconds=0.5)
+    check(name, orders=orders, exceptions=EXCEPTIONS)
 
 
 @pytest.mark.parametrize("name, dtype", supported(NAMES, ("bfloat16", "int64", "bool", "complex64")))
 def test_dtype(name, dtype):
-    check(name, dtype, exceptions=EXCEPTIONS, seconds=0.2)
+    check(name, dtype, exceptions=EXCEPTIONS, limit=5)
 
 
 X = torch.tensor([[1.5, -2.5], [0.0, 300.0]])

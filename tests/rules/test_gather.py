@@ -24,7 +24,8 @@ def test_samples(name, orders):
     check(name, orders=orders, exceptions=EXCEPTIONS)
 
 
-@pytest.mark.parametrize("name, dtype", supported(INTEGER, ("int64",)) + supported(["gather", "index_add"], ("bfloat16",)))
+@pytest.mark.parametrize("name, dtype", supported(INTEGER, ("int64",)) + supported(
+    ["gather", "index_add"], ("bfloat16",)))
 def test_other_dtypes(name, dtype):
     check(name, dtype, exceptions=EXCEPTIONS)
 

@@ -88,6 +88,17 @@ def test_a_written_scalar_takes_the_dtype_of_the_target(dtype):
     assert replay(function, (torch.ones(3, 4).to(dtype), torch.eye(3, 4) > 0), gradients=False).kind == "matched"
 
 
+@pytest.mark.parametrize("code", ["x[...] = 1.5", "x[:] = w", "x[None] = w", "x[()] = w", "x[...] = w", "x[0] = w[0]"])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bfloat16])
+def test_a_write_keeps_the_dtype_of_the_target(code, dtype):
+    def function(x, w):
+        x = x.clone()
+        exec(code, {"x": x, "w": w})
+        return x
+    outcome = replay(function, (torch.ones(3, 4).to(dtype), torch.randn(3, 4) * 5), gradients=False)
+    assert outcome.kind == "matched", outcome
+
+
 def test_a_strided_slice_of_a_channels_last_image_stays_a_slice():
     source = run("x[:, :, ::2, 1:]", "channels last", {"x": torch.randn(2, 3, 4, 6)}).source
     assert "v0[:, ::2, 1:]" in source

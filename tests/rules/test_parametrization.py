@@ -3,11 +3,14 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F, utils
+from torch.nn import functional as F
+from torch.nn import utils
 from torch.nn.utils import parametrizations
 
 from tests.rules.replay import replay
 from tests.rules.samples import run_op
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch's advice on its own old arguments and kernels
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -11,6 +11,8 @@ from t2m_notebook import blocks
 from tests.rules.replay import replay
 from tests.rules.samples import run_module
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch's advice on its own old arguments and kernels
+
 LAYERS = ["nn.LSTM", "nn.GRU", "nn.RNN"]
 CELLS = ["nn.LSTMCell", "nn.GRUCell", "nn.RNNCell"]
 KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}

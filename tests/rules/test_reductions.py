@@ -9,6 +9,7 @@ from tests.rules.replay import replay
 NAMES = ["sum", "prod", "nansum", "mean", "nanmean", "amax", "amin", "aminmax", "max", "min", "argmax", "argmin", "any", "all",
          "count_nonzero", "logsumexp", "var", "std", "var_mean", "std_mean", "linalg.vector_norm", "norm", "dist", "median",
          "nanmedian", "mode", "quantile", "nanquantile", "cov", "corrcoef"]
+pytestmark = pytest.mark.filterwarnings("ignore:Casting complex values:UserWarning")  # by torch samples
 EXCEPTIONS = {
     "norm": "nuc",
     "mode": "result 1",  # any index of the most frequent value
@@ -20,12 +21,12 @@ EXCEPTIONS = {
 @pytest.mark.parametrize("orders", ORDERS)
 @pytest.mark.parametrize("name", NAMES)
 def test_operation(name, orders):
-    check(name, orders=orders, exceptions=EXCEPTIONS, seconds=0.4)
+    check(name, orders=orders, exceptions=EXCEPTIONS)
 
 
 @pytest.mark.parametrize("name, dtype", supported(NAMES))
 def test_dtype(name, dtype):
-    check(name, dtype, exceptions=EXCEPTIONS, seconds=0.08)
+    check(name, dtype, exceptions=EXCEPTIONS, limit=5)
 
 
 TIES = torch.tensor([[1.0, 3.0, 3.0, 0.0], [2.0, 2.0, 2.0, 2.0]])

@@ -45,8 +45,8 @@ CASES = {
     "linear": lambda o: schedulers.LinearLR(o, 0.2, 0.8, 12), "constant": lambda o: schedulers.ConstantLR(o, 0.3, 7),
     "milestones": lambda o: schedulers.MultiStepLR(o, [3, 9, 9, 20], 0.5),
     "polynomial": lambda o: schedulers.PolynomialLR(o, 20, 2.0),
-    "cosine": lambda o: schedulers.CosineAnnealingLR(o, 30), "cosine that rises": lambda o: schedulers.CosineAnnealingLR(
-        o, 12, eta_min=0.01),
+    "cosine": lambda o: schedulers.CosineAnnealingLR(o, 30),
+    "cosine that rises": lambda o: schedulers.CosineAnnealingLR(o, 12, eta_min=0.01),
     "restarts": lambda o: schedulers.CosineAnnealingWarmRestarts(o, 7),
     "longer restarts": lambda o: schedulers.CosineAnnealingWarmRestarts(o, 3, 2, eta_min=0.01),
     "restarts that treble": lambda o: schedulers.CosineAnnealingWarmRestarts(o, 2, 3),

@@ -22,7 +22,8 @@ def test_samples(name, orders):
 
 
 @pytest.mark.parametrize("name, dtype", supported(
-    ["sort", "argsort", "topk", "kthvalue", "unique", "searchsorted", "repeat_interleave"], ("int64", "bfloat16", "bool")))
+    ["sort", "argsort", "topk", "kthvalue", "unique", "searchsorted", "repeat_interleave"],
+    ("int64", "bfloat16", "bool")))
 def test_other_dtypes(name, dtype):
     check(name, dtype, exceptions=TIES, seconds=0.5)
 
