@@ -50,7 +50,8 @@ $(TEST): $(CORE)
 
 lab: $(EXAMPLES)
 	@$(PY) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) \
-		--LabApp.default_url=/lab/tree/notebooks/quickstart.ipynb $(LAB_ARGS)
+		--LabApp.default_url=/lab/tree/notebooks/quickstart.ipynb --LabApp.news_url=None \
+		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(LAB_ARGS)
 
 demo: $(EXAMPLES)
 	@$(RUN) -m t2m_notebook.demo

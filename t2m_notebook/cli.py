@@ -268,7 +268,11 @@ import runpy, sys
 sys.modules.update(dict.fromkeys(("torch", "t2m_notebook")))
 sys.dont_write_bytecode = True
 sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except Exception as error:
+    print(f"The check could not run. {type(error).__name__}: {error}\\nnot equal to torch")
+    sys.exit(1)
 """
 
 

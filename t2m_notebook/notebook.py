@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from nbformat import NotebookNode
 from .errors import T2MError
 
 SECONDS_PER_CELL = 600
+_EMPTY_SCRIPT = re.compile(r"""<script\s+src=(""|'')\s*>\s*</script>""")  # a library that was left out
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -64,6 +66,7 @@ def write_html(notebook: NotebookNode, path: str | Path) -> Path:
 
     exporter = HTMLExporter(embed_images=True, mathjax_url="", require_js_url="", jquery_url="")
     page, _ = exporter.from_notebook_node(_with_static_outputs(notebook))
+    page = _EMPTY_SCRIPT.sub("", page)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")

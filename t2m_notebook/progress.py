@@ -36,13 +36,16 @@ class PageProgress:
     """A bar on a notebook page, in the place where the result will stand.
 
     Inside ``with``, call it as ``progress(stage, done, total)``; then :meth:`show` puts the result where the
-    bar was, or on a place of its own when the work was too quick for a bar.
+    bar was, or on a place of its own when the work was too quick for a bar. ``at_once`` is for
+    work that is never quick.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_once: bool = False) -> None:
         self._handle: Any = None
+        self._show_after = 0.0 if at_once else SHOW_AFTER
         self._started = time.monotonic()
         self._refreshed = 0.0
+        self._stage = ""
 
     def __enter__(self) -> PageProgress:
         return self
@@ -53,13 +56,15 @@ class PageProgress:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if now - self._started < SHOW_AFTER or now - self._refreshed < REFRESH_EVERY:
+        is_new = stage != self._stage
+        if now - self._started < self._show_after or (now - self._refreshed < REFRESH_EVERY and not is_new):
             return
-        self._refreshed = now
-        stage, count = _sentence(stage), f"{done}/{total}"
-        self._put({"text/plain": f"{stage} {count}",
-                   "text/html": f'<label>{html.escape(stage)} <progress value="{done}" max="{max(total, 1)}">'
-                                f"</progress> {count}</label>"}, raw=True)
+        self._refreshed, self._stage = now, stage
+        stage = _sentence(stage)
+        # What comes in one step has no middle to show: the bar just moves.
+        count, value = (f" {done}/{total}", f' value="{done}" max="{total}"') if total > 1 else ("", "")
+        self._put({"text/plain": f"{stage}{count}",
+                   "text/html": f"<label>{html.escape(stage)} <progress{value}></progress>{count}</label>"}, raw=True)
 
     def show(self, outputs: list[tuple[dict, dict]]) -> None:
         """Displays ``outputs``, ``(data, metadata)`` each; the first in the bar's place."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
+import inspect
 import tempfile
 import time
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import torch
 
 from .analysis import Analysis, Progress, analyze, input_summary, versions
 from .capture import Recording, argument_names, check_model, normalise, record
+from .capture.leaves import is_leaf
 from .capture.generalise import generalise, same_program
 from .coverage import coverage_of
 from .errors import T2MError
@@ -38,6 +40,8 @@ def port(model: torch.nn.Module, args: Any = (), kwargs: Mapping[str, Any] | Non
     """
     check_model(model)
     args, kwargs = normalise(args, kwargs)
+    if is_leaf(model):
+        model = as_whole_model(model)
     if progress:
         progress("recording", 0, 1)
     example, _ = record(model, args, kwargs, keep="boundaries")
@@ -50,6 +54,21 @@ def port(model: torch.nn.Module, args: Any = (), kwargs: Mapping[str, Any] | Non
     if progress:
         progress("writing MLX", 1, 1)
     return made
+
+
+def as_whole_model(layer: torch.nn.Module) -> torch.nn.Module:
+    """A single layer as a model of one layer, with the layer's own argument names: a port's
+    root is always a class of its own."""
+    def forward(self, *args, **kwargs):
+        return self.layer(*args, **kwargs)
+
+    own = inspect.signature(layer.forward)
+    first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    forward.__signature__ = own.replace(parameters=[first, *own.parameters.values()])  # type: ignore[attr-defined]
+    cls = type(f"{type(layer).__name__}Model", (torch.nn.Module,), {"forward": forward})
+    whole = cls()
+    whole.layer = layer
+    return whole.train(layer.training)
 
 
 def generic_recording(example: Recording, args: tuple, kwargs: dict[str, Any]) -> tuple[Recording, list[Recording]]:
@@ -242,11 +261,11 @@ class Port:
             mx.eval(model.parameters())
             return model
 
-    def save(self, folder: str) -> Path:
+    def save(self, folder: str, *, measure: bool = True) -> Path:
         """Write the artefact: ``model.py``, ``weights.safetensors``, ``manifest.json``,
-        ``example.safetensors``, ``check.py``. Measured first, if that was not done yet."""
+        ``example.safetensors``, ``check.py``. With ``measure`` parity runs first, if it did not yet."""
         from .port.artefact import save
-        if self.last_report is None:
+        if measure and self.last_report is None:
             self.parity()
         self.folder = save(self, folder)
         return self.folder

@@ -38,6 +38,11 @@ CHROMIUM_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-f
                       "--disable-background-networking", "--disable-component-update", "--disable-sync")
 
 
+def chromium_environment() -> dict[str, str]:
+    """The environment without a preloaded BLAS, whose threads keep Chromium's processes from starting."""
+    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+
+
 def find_chromium() -> str | None:
     """The browser for the tests: $CHROMIUM, the system's, or the one that playwright brought."""
     for name in (os.environ.get("CHROMIUM", ""), *CHROMIUM_NAMES):
@@ -76,7 +81,8 @@ def browser(chromium: str) -> Iterator:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        running = play.chromium.launch(executable_path=chromium, headless=True, args=list(CHROMIUM_ARGUMENTS))
+        running = play.chromium.launch(executable_path=chromium, headless=True, args=list(CHROMIUM_ARGUMENTS),
+                                       env=chromium_environment())
         yield running
         running.close()
 

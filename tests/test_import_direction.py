@@ -17,6 +17,8 @@ BOTTOM = {"types", "errors"}
 RULES = BOTTOM | {"rules"}
 ENGINE = RULES | {"blocks", "capture", "coverage", "weights", "port", "parity"}
 FACES = ENGINE | {"analysis", "session", "render", "widgets", "progress", "torchvision_shim", "notebook"}
+# Results show themselves: their representations call the pure functions of render, and load them only then.
+MAY_IMPORT_IN_A_FUNCTION = {"analysis": {"render"}, "parity": {"render"}, "session": {"render"}}
 MAY_IMPORT = {
     "types": set(),
     "errors": {"types"},
@@ -25,12 +27,12 @@ MAY_IMPORT = {
     "capture": RULES, "coverage": RULES | {"capture"}, "weights": RULES | {"capture"},
     "port": RULES | {"capture", "weights", "blocks"},
     "parity": RULES | {"capture", "weights", "blocks", "port"},
-    "analysis": RULES | {"capture", "coverage"},
+    "analysis": RULES | {"capture", "coverage"}, "magic_line": BOTTOM,
     "training": ENGINE, "script": RULES, "facts": BOTTOM,
     "session": ENGINE | {"analysis", "training", "script"},
     "render": BOTTOM,
     "widgets": BOTTOM | {"render"},
-    "notebook": FACES, "target": FACES, "magics": FACES, "bridge": FACES, "demo": FACES,
+    "notebook": FACES, "target": FACES, "magics": FACES | {"magic_line", "target"}, "bridge": FACES, "demo": FACES,
     "doctor": FACES | {"cli"}, "cli": FACES | {"target", "doctor"},
     "__init__": {"session", "magics"},
 }
@@ -51,21 +53,23 @@ def violations(package: Path) -> list[str]:
         if room not in MAY_IMPORT:
             found.append(f"{room}: not in the table of tests/test_import_direction.py")
             continue
-        for line, target in imports(file, package):
+        for line, target, is_lazy in imports(file, package):
             where = f"{file.relative_to(package)}:{line}: {room} imports "
             if target[0] == package.name:
                 other = target[1] if len(target) > 1 else "__init__"
                 # what is no file or folder is a name of the package itself, such as __version__
                 is_room = (package / other).is_dir() or (package / f"{other}.py").is_file()
-                if is_room and other not in MAY_IMPORT[room] | {room, "__init__"}:
+                allowed = MAY_IMPORT[room] | {room, "__init__"}
+                allowed |= MAY_IMPORT_IN_A_FUNCTION.get(room, set()) if is_lazy else set()
+                if is_room and other not in allowed:
                     found.append(where + other)
             elif target[0] in MUST_NOT_KNOW.get(room, set()):
                 found.append(where + target[0])
     return found
 
 
-def imports(file: Path, package: Path) -> list[tuple[int, tuple[str, ...]]]:
-    """``(line, dotted name as parts)`` of every import in ``file``, relative ones resolved.
+def imports(file: Path, package: Path) -> list[tuple[int, tuple[str, ...], bool]]:
+    """``(line, dotted name as parts, inside a function)`` of every import in ``file``, relative ones resolved.
 
     Imports for annotations alone, under ``if TYPE_CHECKING:``, never run and don't count.
     """
@@ -74,17 +78,21 @@ def imports(file: Path, package: Path) -> list[tuple[int, tuple[str, ...]]]:
     never_run = {id(node) for branch in ast.walk(tree)
                  if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
                  for statement in branch.body for node in ast.walk(statement)}
+    in_functions = {id(node) for function in ast.walk(tree)
+                    if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
+                    for node in ast.walk(function)}
     found = []
     for node in ast.walk(tree):
         if id(node) in never_run:
             continue
+        is_lazy = id(node) in in_functions
         if isinstance(node, ast.Import):
-            found += [(node.lineno, tuple(alias.name.split("."))) for alias in node.names]
+            found += [(node.lineno, tuple(alias.name.split(".")), is_lazy) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = tuple(node.module.split(".")) if node.module else ()
             if node.level:
                 base = (*inside[:len(inside) - node.level + 1], *base)
-            found += [(node.lineno, (*base, alias.name)) for alias in node.names]
+            found += [(node.lineno, (*base, alias.name), is_lazy) for alias in node.names]
     return found
 
 
@@ -96,6 +104,7 @@ def test_imports_point_down():
     ("rules/pointwise.py", "from ..session import analyze", "rules imports session"),
     ("session.py", "from .render.tree import tree_text", "session imports render"),
     ("session.py", "def show():\n    from .widgets import tree", "session imports widgets"),
+    ("rules/pointwise.py", "def show():\n    from ..render.tree import tree_text", "rules imports render"),
     ("capture/recorder.py", "from .. import magics", "capture imports magics"),
     ("widgets/tree.py", "from t2m_notebook.session import analyze", "widgets imports session"),
     ("render/tree.py", "import torch.nn", "render imports torch"),
@@ -112,6 +121,12 @@ def test_a_bad_import_is_found(tmp_path, file, source, expected):
     (package / file).write_text(source)
     found = violations(package)
     assert len(found) == 1 and expected in found[0]
+
+
+def test_a_result_may_render_itself_when_shown(tmp_path):
+    (tmp_path / PACKAGE / "render").mkdir(parents=True)
+    (tmp_path / PACKAGE / "session.py").write_text("def show():\n    from .render.tree import tree_text\n")
+    assert violations(tmp_path / PACKAGE) == []
 
 
 def test_an_import_for_annotations_alone_is_allowed(tmp_path):

@@ -13,7 +13,7 @@ from IPython.utils.capture import capture_output
 from torch import nn
 
 from t2m_notebook.errors import BadExample
-from t2m_notebook.magics import split_words
+from t2m_notebook.magic_line import split_words
 
 
 class Scaled(nn.Module):
@@ -235,8 +235,8 @@ def test_progress_is_replaced_by_the_result(monkeypatch):
     with capture_output() as captured, progress.PageProgress() as bar:
         bar("recording", 1, 3)
         bar("recording <b>", 2, 3)
-        bar.show(7)
+        bar.show([({"text/plain": "7"}, {}), ({"text/plain": "8"}, {})])
     bundles = [output.data for output in captured.outputs]
     assert bundles[0]["text/plain"] == "Recording 1/3" and "<progress" in bundles[0]["text/html"]
     assert "&lt;b&gt;" in bundles[1]["text/html"]
-    assert bundles[2] == {"text/plain": "7"}
+    assert bundles[2:] == [{"text/plain": "7"}, {"text/plain": "8"}]

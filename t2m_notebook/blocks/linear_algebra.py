@@ -5,10 +5,9 @@ derivative results for forward and reverse mode algorithmic differentiation" (20
 import mlx.core as mx
 
 __all__ = ["cholesky_factor", "determinant", "inverse", "log_determinant", "lu_factors", "mirrored",
-           "one_triangle", "qr_factors", "real_log_determinant",
-           "singular_values", "singular_vectors", "solve_linear", "solve_triangle",
-           "symmetric_eigenvalues", "symmetric_eigenvectors",
-           "tensor_inverse", "tensor_solve"]
+           "one_triangle", "qr_factors", "real_log_determinant", "singular_values", "singular_vectors",
+           "solve_linear", "solve_triangle", "symmetric_eigenvalues", "symmetric_eigenvectors", "tensor_inverse",
+           "tensor_solve"]
 
 
 def inverse(a: mx.array) -> mx.array:

@@ -2,8 +2,8 @@
 
 import mlx.core as mx
 
-__all__ = ["copysign", "erfc", "floor_divide", "fmod", "frexp", "gcd", "hypot", "integer_power", "lcm", "signbit",
-           "trunc", "truncated_division", "truncated_division_of_integers"]
+__all__ = ["copysign", "erfc", "floor_divide", "fmod", "frexp", "gcd", "hypot", "integer_power", "lcm",
+           "maximum_halving_ties", "minimum_halving_ties", "signbit", "trunc", "truncated_division", "truncated_division_of_integers"]
 
 
 def trunc(x):
@@ -96,3 +96,13 @@ def gcd(x, y):
 def lcm(x, y):
     """Least common multiple of integers; 0 where one is 0."""
     return mx.abs(x // mx.maximum(gcd(x, y), 1) * y)
+
+
+def maximum_halving_ties(x, y):
+    """``mx.maximum`` whose gradient is shared equally where both are equal."""
+    return 0.5 * mx.maximum(x, y) + 0.5 * mx.maximum(y, x)
+
+
+def minimum_halving_ties(x, y):
+    """``mx.minimum`` whose gradient is shared equally where both are equal."""
+    return 0.5 * mx.minimum(x, y) + 0.5 * mx.minimum(y, x)

@@ -2,7 +2,7 @@
 
 import mlx.core as mx
 
-__all__ = ["correlation", "covariance", "median_with_indices", "mode_with_indices", "nanmedian_with_indices", "nanquantile",
+__all__ = ["correlation", "covariance", "median", "nanmedian", "standard_deviation", "median_with_indices", "mode_with_indices", "nanmedian_with_indices", "nanquantile",
            "quantile", "vector_norm"]
 
 
@@ -41,6 +41,29 @@ def median_with_indices(x, axis=0, keepdims=False):
     nan = mx.isnan(fixed)
     index = mx.where(mx.any(nan, axis=axis, keepdims=True), mx.argmax(nan, axis=axis, keepdims=True), index)
     return _pick(x, index, axis, keepdims)
+
+
+def _shared(x, value):
+    """``value`` as the mean of the elements equal to it, so that each gets its part of the gradient."""
+    equal = mx.stop_gradient(x == value)
+    return mx.sum(mx.where(equal, x, 0)) / mx.sum(equal).astype(x.dtype)
+
+
+def median(x):
+    """The lower median of all elements; NaN if there is one. Equal elements share the gradient."""
+    return _shared(x, median_with_indices(mx.stop_gradient(x).reshape(-1))[0])
+
+
+def nanmedian(x):
+    """The lower median of all elements that are not NaN. Equal elements share the gradient."""
+    return _shared(x, nanmedian_with_indices(mx.stop_gradient(x).reshape(-1))[0])
+
+
+def standard_deviation(x, axis=None, keepdims=False, ddof=0):
+    """``mx.std`` whose gradient is 0 where all values are equal, instead of NaN."""
+    variance = mx.var(x, axis=axis, keepdims=keepdims, ddof=ddof)
+    spread = variance != 0
+    return mx.where(spread, mx.sqrt(mx.where(spread, variance, 1)), 0)
 
 
 def nanmedian_with_indices(x, axis=0, keepdims=False):

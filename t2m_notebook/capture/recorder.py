@@ -206,8 +206,8 @@ class Recorder(TorchFunctionMode):
         elif isinstance(value, dict):
             for item in value.values():
                 self._tensors(item, found)
-        elif isinstance(value, slice):
-            self._tensors((value.start, value.stop, value.step), found)
+        elif is_container(value):
+            found += [tensor for _, tensor in flatten(value) if isinstance(tensor, torch.Tensor)]
         return found
 
     def _mutations(self, tensors: list, encoded: list[int], name: str = "",

@@ -38,7 +38,10 @@ def measure(port: Port, isolate: bool = True, vary: bool = True) -> ParityReport
     runnable = [c for c in checks if not c.problem]
     whole = [c for c in runnable if not c.path]
     chosen = (runnable if isolate else whole) or whole
-    notes += _determinism(port)
+    notes += [*port.example.notes, *_determinism(port)]
+    if port.example.training:
+        notes.append("a saved port loads in eval mode, so it can't equal a forward in train mode: call model.eval() "
+                     "before porting")
     with tempfile.TemporaryDirectory(prefix="t2m_") as scratch:
         folder = Path(scratch)
         try:

@@ -25,7 +25,7 @@ from .layout import LayoutPlan, Step, is_linear
 from .loops import collapse
 from .names import assigned_names, attribute_name, names_through_returns, variable_name
 from .structure import Structure, effective_parent, is_chain, relative
-from .views import Views
+from .views import CannotFollow, Views
 
 Key = int | str  # a recorded value, or a text for something that the port itself made
 
@@ -206,12 +206,14 @@ class _Writing:
                     node = ast.Subscript(node, ast.Constant(int(part) if part.isdigit() else part), ast.Load())
                 self.local.setdefault(ref.index, node)
         for event in self._events(self.call):
+            self._refresh(event.index)
             if isinstance(event, OpCall):
                 self._operation(event)
             elif event.leaf:
                 self._leaf(event)
             else:
                 self._child(event)
+        self._refresh(self._end())
         returned = self._return()
         self.body.arguments = {variable_name(name): _structure_node(value) for name, value in self.signature}
         if self.body.problem:
@@ -221,6 +223,16 @@ class _Writing:
             return self.body
         self._finish(returned)
         return self.body
+
+    def _end(self) -> int:
+        """The event count at which this call was over."""
+        last, call = self.call.index + 1, self.call
+        while call.events:
+            last = call.events[-1].index + 1
+            if not isinstance(call.events[-1], ModuleCall):
+                break
+            call = call.events[-1]
+        return last
 
     def _events(self, call: ModuleCall, place: Any = None) -> Iterator[OpCall | ModuleCall]:
         """The call's events, those of a Sequential in its place: there every step takes the
@@ -307,12 +319,25 @@ class _Writing:
         self.writer.views.note(event)
 
     def _write_through(self, event: OpCall) -> None:
-        """After a write in place: the value that the written one is a view of, and the other
-        views of it, get their new content."""
-        for target, build in self.writer.views.after_write(event, visible=self._visible):
-            if build is None:
-                return self._fail(f"a write through a view by {event.name} can't be followed ({_where(event)})")
-            self._add([target], to_node(build), hint=self._name_hint(target))
+        """After a write in place: what the written value is a view of gets its new content."""
+        try:
+            for before, after in event.mutated:
+                for key, build in self.writer.views.after_write(before, after):
+                    self._add([key], to_node(build), hint=self._name_hint(int(str(key).partition("~")[0])))
+        except CannotFollow as reason:
+            self._fail(f"a write through a view by {event.name} can't be followed back through {reason} "
+                       f"({_where(event)})")
+
+    def _refresh(self, until: int) -> None:
+        """Values that a write through another view changed are taken anew before they are read."""
+        try:
+            for index, build in self.writer.views.refreshed(until):
+                unseen = [key for key in mentions(to_node(build))[0] if isinstance(key, str) and not self._visible(key)]
+                if unseen:
+                    return self._fail("a write in one module changes a tensor that another one holds")
+                self._add([index], to_node(build), hint=self._name_hint(self.recording.values[index].previous or index))
+        except CannotFollow as reason:
+            self._fail(f"a view can't be taken anew through {reason}")
 
     def _visible(self, key: Key) -> bool:
         return key in self.made or key in self.local

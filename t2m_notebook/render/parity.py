@@ -79,13 +79,12 @@ def _rung(name: str, results: Sequence[ParityResult], text: str) -> Rung:
         return Rung(name, Status.UNSEEN, "not measured")
     status = worst(r.status for r in results)
     bad = sum(r.status is not Status.PROVEN for r in results)
-    if bad and len(results) > 1:
-        word = "differ" if status is Status.DIVERGES else "not ported"
-        text = f"{bad:,} of {len(results):,} {word}"
-    elif bad and results[0].status is not Status.DIVERGES:
-        text = "not ported"
-    measured = difference_text(_largest(r.max_difference for r in results))
-    return Rung(name, status, " · ".join(word for word in (text, measured) if word) or "differs")
+    if bad:
+        word = "not ported" if status is not Status.DIVERGES else "differs" if bad == 1 else "differ"
+        text = f"{bad:,} of {len(results):,} {word}" if len(results) > 1 else word
+    shown = [r for r in results if r.status is not Status.PROVEN] or results
+    measured = difference_text(_largest(r.max_difference for r in shown))
+    return Rung(name, status, " · ".join(word for word in (text, measured) if word))
 
 
 def _weights(root: ModuleNode) -> Rung:

@@ -68,6 +68,8 @@ def tanhshrink(x):
 @op("torch.nn.functional.hardtanh", layout=POINTWISE)
 def hardtanh(x, min_val=-1.0, max_val=1.0):
     """`mx.clip`; both frameworks give the bounds a gradient of 0."""
+    if x.is_integer:
+        min_val, max_val = int(min_val), int(max_val)
     return mx.clip(x, min_val, max_val)
 
 

@@ -179,17 +179,20 @@ def neg(x):
 
 @op("torch.maximum", layout=POINTWISE)
 def maximum(x, other, *, call):
-    """`mx.maximum`."""
-    return _extreme(mx.maximum, x, other, call)
+    """The larger element; of equal ones each gets half of the gradient, which `mx.maximum` does not do."""
+    return extreme("maximum", x, other, call)
 
 
 @op("torch.minimum", layout=POINTWISE)
 def minimum(x, other, *, call):
-    """`mx.minimum`."""
-    return _extreme(mx.minimum, x, other, call)
+    """The smaller element; of equal ones each gets half of the gradient, which `mx.minimum` does not do."""
+    return extreme("minimum", x, other, call)
 
 
-def _extreme(function, x, other, call):
+def extreme(name: str, x, other, call):
+    """``mx.maximum`` or ``mx.minimum``, in a form with torch's gradient where there is one."""
     dtype = torch_common(x, other)
     x, other = promoted(x, other)
+    floating = dtype.startswith(("float", "bfloat"))
+    function = getattr(blocks, f"{name}_halving_ties") if floating else getattr(mx, name)
     return result(function(x, other), dtype, call)

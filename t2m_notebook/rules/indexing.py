@@ -147,8 +147,8 @@ def _write_forward(call, arrays, wanted) -> Plan:
     elif len(parts) == 1 and parts[0].kind == "mask" and len(parts[0].dims) == x.ndim and is_scalar(value):
         inputs[:2] = [x.order, x.order]
     # a value that is a view of the same memory counts as written too
-    outputs = [inputs[0] if position == 0 else standard(len(facts.shape)) for position, facts in enumerate(call.outputs)]
-    return Plan(tuple(inputs), tuple(outputs))
+    outputs = [inputs[0], *[standard(len(facts.shape)) for facts in call.outputs[1:]]]
+    return Plan(tuple(inputs), tuple(outputs[:len(call.outputs)]))
 
 
 def _write_backward(call, arrays, wanted):
@@ -337,7 +337,9 @@ def written(x: Array, index: Any, value: Any, call: Call) -> Expr:
     if any(part.item is False for part in parts):
         return x
     if is_basic(parts):
-        shown = _written(index) if x.is_standard else tidy(_parts_in_order(x, parts, basic_order(x.order, parts)), x.ndim)
+        shown = _written(index)
+        if not x.is_standard:
+            shown = tidy(_parts_in_order(x, parts, basic_order(x.order, parts)), x.ndim)
         if all(part.kind == "new" or part.is_full for part in parts):  # MLX's x[...] = v takes over v's dtype
             value = as_element(value, x)
             shown = FULL if x.ndim and shown in (Ellipsis, ()) else Ellipsis if shown == () else shown
@@ -353,7 +355,8 @@ def written(x: Array, index: Any, value: Any, call: Call) -> Expr:
             return SetItem(x, mx.stop_gradient(mask.item), value)
     if numpy_differs(parts):
         # the ints first: write into that part, then put the part back
-        outer = tidy([cleaned(part.item) if part.kind == "int" else FULL for part in parts if part.kind != "new"], x.ndim)
+        ints = [cleaned(part.item) if part.kind == "int" else FULL for part in parts if part.kind != "new"]
+        outer = tidy(ints, x.ndim)
         inner = tidy(advanced_index([part for part in parts if part.kind != "int"]), -1)
         return SetItem(x, outer, blocks.set_item(x[outer], inner, value))
     if masks:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .arithmetic import extreme
 from .array import Array, Order
 from .expression import Expr, blocks, mlx_dtype, mx
 from .layouts import POINTWISE, REDUCE, STANDARD, Call, Layout, Plan
-from .promotion import HALF, cast, in_float, promoted, result, torch_common
+from .promotion import HALF, cast, in_float, result
 from .registry import op, refuse
 
 
@@ -113,13 +114,10 @@ EXTREME = Layout("extreme", _extreme_forward, _extreme_backward)
 
 
 def _extreme(x, dim, keepdim, other, call, pick: str):
-    elementwise = mx.maximum if pick == "max" else mx.minimum
     reduction, index = getattr(mx, pick), getattr(mx, f"arg{pick}")
     other = dim if isinstance(dim, Array) else other
     if other is not None:
-        dtype = torch_common(x, other)
-        x, other = promoted(x, other)
-        return result(elementwise(x, other), dtype, call)
+        return extreme("maximum" if pick == "max" else "minimum", x, other, call)
     if dim is None:
         return reduction(x)
     if x.ndim == 0:
@@ -132,13 +130,13 @@ def _extreme(x, dim, keepdim, other, call, pick: str):
 
 @op("torch.max", layout=EXTREME)
 def max_over(x, dim=None, keepdim=False, other=None, *, call):
-    """`mx.max`; `mx.maximum` of two tensors; values and indices along a dimension."""
+    """`mx.max`; the elementwise maximum of two tensors; values and indices along a dimension."""
     return _extreme(x, dim, keepdim, other, call, "max")
 
 
 @op("torch.min", layout=EXTREME)
 def min_over(x, dim=None, keepdim=False, other=None, *, call):
-    """`mx.min`; `mx.minimum` of two tensors; values and indices along a dimension."""
+    """`mx.min`; the elementwise minimum of two tensors; values and indices along a dimension."""
     return _extreme(x, dim, keepdim, other, call, "min")
 
 

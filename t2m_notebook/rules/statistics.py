@@ -29,7 +29,7 @@ def _spread(root: bool, x, dim, keepdim, ddof, want):
     if x.is_complex:  # the spread of both parts together
         value = mx.var(mx.real(x), **options) + mx.var(mx.imag(x), **options)
     elif root and isinstance(ddof, int):
-        return cast(mx.std(in_float(x), **options), "float32", want)
+        return cast(blocks.standard_deviation(in_float(x), **options), "float32", want)
     else:
         value = mx.var(in_float(x), **options)
     if isinstance(ddof, float):  # MLX's ddof is a whole number
@@ -47,7 +47,7 @@ def var(x, dim=None, unbiased=None, keepdim=False, correction=None, *, call):
 
 @op("torch.std", layout=REDUCE)
 def std(x, dim=None, unbiased=None, keepdim=False, correction=None, *, call):
-    """`mx.std(..., ddof=1)`; torch divides by n - 1 unless told otherwise."""
+    """The root of `mx.var(..., ddof=1)`, with gradient 0 where all values are equal; that of `mx.std` is NaN."""
     dim, ddof = _ddof(dim, unbiased, correction)
     return _spread(True, x, dim, keepdim, ddof, call.dtype)
 
@@ -65,7 +65,7 @@ def var_mean(x, dim=None, unbiased=None, keepdim=False, correction=None, *, call
 
 @op("torch.std_mean", layout=REDUCE)
 def std_mean(x, dim=None, unbiased=None, keepdim=False, correction=None, *, call):
-    """`mx.std` and `mx.mean`."""
+    """The standard deviation and `mx.mean`."""
     dim, ddof = _ddof(dim, unbiased, correction)
     return _spread(True, x, dim, keepdim, ddof, call.dtype), _mean(x, dim, keepdim, call.outputs[1].dtype)
 
@@ -98,11 +98,12 @@ def dist(x, other, p=2, *, call):
     return cast(blocks.vector_norm(difference, **({} if p == 2 else {"ord": p})), "float32", call.dtype)
 
 
-def _median(block, x, dim, keepdim):
+def _median(name, x, dim, keepdim):
+    block = getattr(blocks, f"{name}_with_indices")
     if dim is None:
         if x.ndim == 0:
             return x
-        return block(x.reshape(-1), axis=0)[0]
+        return getattr(blocks, name)(x) if x.is_floating else block(x.reshape(-1))[0]
     if x.ndim == 0:
         return x, mx.zeros((), dtype=mlx_dtype("int64"))
     return block(x, **over(x, dim, keepdim))
@@ -111,13 +112,13 @@ def _median(block, x, dim, keepdim):
 @op("torch.median", layout=REDUCE)
 def median(x, dim=None, keepdim=False):
     """The lower of the two middle values, with its index; `mx.median` averages them."""
-    return _median(blocks.median_with_indices, x, dim, keepdim)
+    return _median("median", x, dim, keepdim)
 
 
 @op("torch.nanmedian", layout=REDUCE)
 def nanmedian(x, dim=None, keepdim=False):
     """The lower of the two middle values that are not NaN, with its index."""
-    return _median(blocks.nanmedian_with_indices if x.is_floating else blocks.median_with_indices, x, dim, keepdim)
+    return _median("nanmedian" if x.is_floating else "median", x, dim, keepdim)
 
 
 @op("torch.mode", layout=REDUCE)
@@ -154,16 +155,22 @@ def nanquantile(x, q, dim=None, keepdim=False, interpolation="linear"):
     return _quantile(blocks.nanquantile, x, q, dim, keepdim, interpolation)
 
 
+def _in_float32(function, x, call, **options):
+    if call.dtype in HALF:
+        return cast(function(in_float(x), **options), "float32", call.dtype)
+    return function(x, **options)
+
+
 @op("torch.cov", layout=STANDARD)
-def cov(x, correction=1, fweights=None, aweights=None):
+def cov(x, correction=1, fweights=None, aweights=None, *, call):
     """The covariance matrix of the rows."""
     options = {"correction": correction} if correction != 1 else {}
     options |= {"repeats": fweights} if fweights is not None else {}
     options |= {"weights": aweights} if aweights is not None else {}
-    return blocks.covariance(x, **options)
+    return _in_float32(blocks.covariance, x, call, **options)
 
 
 @op("torch.corrcoef", layout=STANDARD)
-def corrcoef(x):
+def corrcoef(x, *, call):
     """The correlation matrix of the rows."""
-    return blocks.correlation(x)
+    return _in_float32(blocks.correlation, x, call)

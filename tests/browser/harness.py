@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import CHROMIUM_ARGUMENTS, ROOT, find_chromium
+from tests.conftest import CHROMIUM_ARGUMENTS, ROOT, chromium_environment, find_chromium
 
 ARTEFACTS = ROOT / "tests" / "artefacts"  # screenshots to look at; not in the repository
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
@@ -91,7 +91,7 @@ def browser(width: int = 1400, height: int = 950) -> Iterator:
 
     with sync_playwright() as play:
         running = play.chromium.launch(executable_path=find_chromium(), headless=True,
-                                       args=list(CHROMIUM_ARGUMENTS))
+                                       args=list(CHROMIUM_ARGUMENTS), env=chromium_environment())
         page = running.new_context(viewport={"width": width, "height": height}).new_page()
         page.set_default_timeout(60_000)
         yield page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pytest
 import torch
 
 from tests.rules.samples import op_entries, run_op
@@ -21,13 +22,15 @@ def supported(names: list[str], dtypes: tuple[str, ...] = OTHER_DTYPES) -> list[
 
 
 def check(name: str, dtype: str = "float32", orders: str = "standard", exceptions: Mapping[str, str] | None = None,
-          limit: int = 16, gradients: bool = True) -> None:
-    """Assert that about ``limit`` samples matched; a fixed choice, so that a slow machine tests no less.
-    ``exceptions`` maps an operation, or an operation and a dtype as ``"name float16"``, to a part of the
-    outcome of those samples that do not match."""
+          seconds: float = 600.0, gradients: bool = True, limit: int = 12) -> None:
+    """Assert that about ``limit`` samples matched, a fixed choice, so that a slow machine tests no less
+    (``seconds`` ends earlier, after one sample at least). ``exceptions`` maps an operation, or an operation
+    and a dtype as ``"name float16"``, to a part of the outcome of those samples that do not match."""
+    if not supported([name], (dtype,)):
+        pytest.skip(f"torch has no {name} for {dtype} on the CPU")
     reason = next((said for key, said in (exceptions or {}).items() if key in (name, f"{name} {dtype}")), None)
-    tally = run_op(name, getattr(torch, dtype), seconds=600, orders=orders, gradients=gradients, limit=limit)
-    assert tally.counts, f"torch has no sample of {name} for {dtype}"
+    tally = run_op(name, getattr(torch, dtype), seconds=seconds, orders=orders, gradients=gradients, limit=limit)
+    assert tally.counts, f"no sample of {name} for {dtype} ran"
     if reason is None:
         assert tally.verdict == "matched", tally.line()
         return

@@ -12,6 +12,9 @@ NAMES = ["sum", "prod", "nansum", "mean", "nanmean", "amax", "amin", "aminmax", 
 pytestmark = pytest.mark.filterwarnings("ignore:Casting complex values:UserWarning")  # by torch samples
 EXCEPTIONS = {
     "norm": "nuc",
+    "logsumexp complex64": "refused: dtype",
+    # torch rounds to half precision on the way to the gradient, the port once
+    "corrcoef bfloat16": "gradient", "corrcoef float16": "gradient",
     "mode": "result 1",  # any index of the most frequent value
     "cov": "gradient",  # exactly 0: what is left is rounding
     "linalg.vector_norm float16": "gradient",  # torch's overflows for high orders
