@@ -8,7 +8,7 @@
 
 import importlib
 import sys
-import types
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -18,7 +18,7 @@ _PUBLIC = {"analyze": "session", "Analysis": "session", "Port": "session"}
 __all__ = ["analyze", "port", "load_ipython_extension", "__version__"]
 
 
-class _Package(types.ModuleType):
+class _Package(ModuleType):
     """``t2m_notebook.port`` is both a verb and a room. The name gives the verb; importing
     from the room works as always."""
 

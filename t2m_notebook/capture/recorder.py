@@ -130,7 +130,8 @@ class Recorder(TorchFunctionMode):
                     if tensor is not None and id(tensor) not in self._known:
                         self._new(tensor, kind, prefix + name)
             later += [(prefix + name, value) for name, value in vars(module).items()
-                      if type(value) not in _SIMPLE and name not in _STATE and not name.endswith("_hooks")]
+                      if type(value) not in _SIMPLE and name not in _STATE and not name.endswith("_hooks")
+                      and not (type(value) in (tuple, list) and all(type(item) in _SIMPLE for item in value))]
         for name, value in later:  # an attribute may hold a parameter of another module
             if isinstance(value, (torch.Tensor, list, tuple, dict)):
                 for inner, tensor in flatten(value, name):

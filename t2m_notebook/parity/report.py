@@ -83,18 +83,17 @@ def measured_tree(root: ModuleNode, results: list[ParityResult]) -> ModuleNode:
         by_path.setdefault(result.path, []).append(result)
     order: list[ModuleNode] = list(root.walk())
     made: dict[int, ModuleNode] = {}
+    by_node: dict[str, ModuleNode] = {}  # path -> node; a forward may call what is below its children
     for node in reversed(order):
         children = tuple(made[id(child)] for child in node.children)
         status, reason, number = _verdict(node, children, by_path.get(node.shared_with or node.path, []))
-        statuses = {child.path: child for child in children}
-        operations = tuple(_operation(op, status, statuses) for op in node.operations)
-        made[id(node)] = dataclasses.replace(node, status=status, reason=reason, max_difference=number,
+        operations = tuple(_operation(op, by_node.get(op.child or "")) for op in node.operations)
+        made[id(node)] = by_node[node.path] = dataclasses.replace(node, status=status, reason=reason, max_difference=number,
                                              children=children, operations=operations)
     return made[id(root)]
 
 
-def _operation(operation: OperationNode, owner: Status, children: dict[str, ModuleNode]) -> OperationNode:
-    child = children.get(operation.child or "")
+def _operation(operation: OperationNode, child: ModuleNode | None) -> OperationNode:
     if child is not None and child.status is not operation.status:
         return dataclasses.replace(operation, status=child.status, reason=child.reason)
     return operation

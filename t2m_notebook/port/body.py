@@ -24,6 +24,7 @@ from ..rules.substitute import mentions, substitute
 from .layout import LayoutPlan, Step, is_linear
 from .loops import collapse
 from .names import assigned_names, attribute_name, names_through_returns, variable_name
+from .rolling import Loop, roll
 from .structure import Structure, effective_parent, is_chain, relative
 from .views import CannotFollow, Views
 
@@ -40,6 +41,7 @@ class Raw:
     unpack: bool = False
     hint: str = "x"
     place: Any = None
+    loop: Loop | None = None  # a loop in place of an expression; ``node`` then lists what it reads
 
     @property
     def named(self) -> bool:
@@ -98,6 +100,8 @@ class BodyWriter:
         if isinstance(key, int):
             return self.plan.orders[key]
         _, _, order = key.partition("@")
+        if order.startswith("like"):
+            return self.order(int(order[4:]) if order[4:].isdigit() else order[4:])
         return tuple(int(d) for d in order.split("-") if d)
 
     def is_tied(self, call: ModuleCall) -> bool:
@@ -447,11 +451,22 @@ class _Writing:
         nodes: list[ast.expr] = [ast.Name(f"${key}", ast.Load()) for key in targets]
         return nodes[0] if len(nodes) == 1 else ast.Tuple(nodes, ast.Load())
 
+    def _size_at(self, key: Key, axis: int, size: int) -> ast.expr | None:
+        """The expression of the size of MLX axis ``axis`` of a value, if it is ``size``."""
+        index = int(str(key).partition("@")[0].partition("~")[0]) if str(key)[:1].isdigit() else None
+        if index is None:
+            return None
+        order, shape = self.writer.order(key), self.recording.values[index].shape
+        if axis >= len(order) or shape[order[axis]] != size:
+            return None
+        leaf = ast.Attribute(ast.Name(f"${key}", ast.Load()), "$shape", ast.Load())
+        return ast.Subscript(leaf, ast.Constant(order[axis]), ast.Load())
+
     # -- finishing --------------------------------------------------------------------------
 
     def _finish(self, returned: ast.expr | None) -> None:
         from .statements import arrange
-        raws = arrange(self.raws, returned)
+        raws = arrange(roll(self.raws, returned, self._size_at), returned)
         resolver = _Resolver(self)
         self.body.statements = collapse(resolver.write(raws, returned))
         self.body.parameters = resolver.parameters()
@@ -497,6 +512,9 @@ class _Resolver:
                      if isinstance(node, ast.Name) and not node.id.startswith("$")}
         held = {**until, **functions}
         for position, raw in enumerate(raws):
+            if raw.loop is not None:
+                statements.append(self._loop(raw, position, last, held))
+                continue
             value = self.resolve(raw.node)
             chosen = choose_names(raw, position, last, held, self.extra.values())
             self.names.update(zip(raw.targets, chosen, strict=True))
@@ -508,6 +526,60 @@ class _Resolver:
         if returned is not None:
             statements.append(ast.Return(self.resolve(returned)))
         return statements
+
+    def _loop(self, raw: Raw, position: int, last: dict[Key, int], held: dict[str, int]) -> ast.stmt:
+        """A rolled loop. Names inside never reuse one that anything outside still needs."""
+        from .statements import arrange
+        loop = raw.loop
+        assert loop is not None
+        fresh = {name: end for name, end in held.items() if end >= position}
+
+        def take(wish: str) -> str:
+            base, name, number = variable_name(wish), variable_name(wish), 1
+            while name in fresh or name in self.extra.values() or name in self.taken:
+                number += 1
+                name = f"{base}_{number}"
+            fresh[name] = held[name] = max(held.get(name, -1), last.get(raw.targets[0], position) if raw.targets else 0)
+            return name
+
+        heads: list[ast.expr] = []
+        sources: list[ast.expr] = []
+        if loop.count is not None:
+            self.names[loop.index] = take("t")
+            heads.append(ast.Name(self.names[loop.index], ast.Store()))
+            sources.append(ast.Call(ast.Name("range", ast.Load()), [self.resolve(loop.count)], []))
+        for key, node in loop.items:
+            sources.append(self.resolve(node))
+            self.names[key] = take("x_t")
+            heads.append(ast.Name(self.names[key], ast.Store()))
+        needed = [*[new for _, new in loop.updates], *[item for _, item in loop.collected], *loop.keeps,
+                  *[target for step in loop.body for target in step.targets if target in self.names]]
+        anchor = ast.Tuple([ast.Name(f"${key}", ast.Load()) for key in needed], ast.Load())
+        for step in loop.body:  # what leaves the step keeps a name
+            if any(target in needed for target in step.targets) and not step.names:
+                step.names = tuple(step.hint for _ in step.targets)
+        inner: list[ast.stmt] = []
+        for step in arrange(loop.body, anchor):
+            value = self.resolve(step.node)
+            for number, target in enumerate(step.targets):
+                if target not in self.names:
+                    self.names[target] = take(step.names[number] if number < len(step.names) else step.hint)
+            targets: list[ast.expr] = [ast.Name(self.names[t], ast.Store()) for t in step.targets]
+            inner.append(ast.Assign([ast.Tuple(targets, ast.Store()) if step.unpack else targets[0]], value, lineno=0))
+        for key, item in loop.collected:
+            text = f"{self.names[key]}.append({ast.unparse(self.value(item))})"
+            inner += ast.parse(text).body
+        if loop.updates:
+            left: list[ast.expr] = [ast.Name(self.names[variable], ast.Store()) for variable, _ in loop.updates]
+            right = [self.value(new) for _, new in loop.updates]
+            one = len(left) == 1
+            inner.append(ast.Assign([left[0] if one else ast.Tuple(left, ast.Store())],
+                                    right[0] if one else ast.Tuple(right, ast.Load()), lineno=0))
+        for key in loop.keeps:
+            held[self.names[key]] = max(held.get(self.names[key], -1), last.get(key, -1))
+        single = len(heads) == 1
+        return ast.For(heads[0] if single else ast.Tuple(heads, ast.Store()),
+                       sources[0] if single else ast.Call(ast.Name("zip", ast.Load()), sources, []), inner, [], lineno=0)
 
     def resolve(self, node: ast.expr) -> ast.expr:
         return substitute(node, self.value, self.size)

@@ -21,6 +21,12 @@ def arrange(raws: list[Raw], returned: ast.expr | None) -> list[Raw]:
     pending: dict[Key, ast.expr] = {}
     result: list[Raw] = []
     for raw in kept:
+        if raw.loop is not None:  # everything that it reads must have a name
+            names, _ = mentions(raw.node)
+            for key in [k for k in names if k in pending]:
+                result.append(type(raw)([key], pending.pop(key), hint="x"))
+            result.append(raw)
+            continue
         raw.node = _insert(raw.node, pending)
         key = raw.targets[0]
         values, sizes = counts
@@ -60,7 +66,7 @@ def _live(raws: list[Raw], returned: ast.expr | None):
         read(returned)
     kept = []
     for raw in reversed(raws):
-        if any(values[t] or any(k == t for k, _ in sizes) for t in raw.targets):
+        if raw.loop is not None or any(values[t] or any(k == t for k, _ in sizes) for t in raw.targets):
             kept.append(raw)
             read(raw.node)
     return (values, sizes), kept[::-1]

@@ -105,6 +105,8 @@ STATIC = """
 # A summary above a tree. A page's own style for tables is stronger than one class, hence `table.`
 CARD = """
 .t2m-card + .t2m-static { margin-top: 8px; }
+.t2m-card:last-child { max-width: 1400px; }
+.jp-RenderedHTMLCommon > .t2m-card:last-child { margin-right: -20px; }
 .t2m-card .t2m-ladder { display: flex; flex-wrap: wrap; gap: 8px 6px; padding: 10px 12px; }
 .t2m-card .t2m-rung { flex: 1 1 130px; border-top: 3px solid currentColor; padding: 5px 4px 0; }
 .t2m-card .t2m-rung span { color: var(--t2m-fg); }

@@ -18,7 +18,7 @@ def relu(x):
 @op("torch.nn.functional.relu6", layout=POINTWISE)
 def relu6(x):
     """`nn.relu6`."""
-    return nn.relu6(x)
+    return nn.relu6(x) if x.is_floating else mx.clip(x, 0, 6)
 
 
 @op("torch.nn.functional.gelu", layout=POINTWISE)

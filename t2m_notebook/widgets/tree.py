@@ -26,6 +26,8 @@ def _read(name: str) -> str:
 # The twin waits a moment, so that it isn't seen before a live tree hides it; where a tree
 # can't live, JupyterLab's line about that is left out.
 _TWIN = """
+.jp-RenderedHTMLCommon > .t2m-twin { margin-right: -20px; }
+.t2m-twin > .t2m-static { max-width: 1400px; }
 .t2m-twin { animation: t2m-twin 0s 0.7s backwards; }
 @keyframes t2m-twin { from { max-height: 0; overflow: hidden; visibility: hidden; } }
 .jp-OutputArea-child:has(~ .jp-OutputArea-child .t2m-twin) .jp-OutputArea-output:not(:has(*)) {

@@ -1,0 +1,71 @@
+"""The pictures of the README, from the quickstart notebook in a real JupyterLab.
+
+    .venv/bin/python -m tests.browser.pictures
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from tests.browser.harness import lab, open_notebook, run_cell, set_theme
+from tests.conftest import CHROMIUM_ARGUMENTS, ROOT, chromium_environment, find_chromium
+
+IMAGES = ROOT / "notebooks" / "images"
+SIZE = {"width": 1180, "height": 1500}
+
+
+def main() -> None:
+    """Runs the ResNet cells of the quickstart and photographs them in both themes."""
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, lab(Path(folder)) as url, sync_playwright() as play:
+        shutil.copy(ROOT / "notebooks" / "quickstart.ipynb", folder)
+        running = play.chromium.launch(executable_path=find_chromium(), headless=True,
+                                       args=list(CHROMIUM_ARGUMENTS), env=chromium_environment())
+        page = running.new_context(viewport=SIZE, device_scale_factor=1.5).new_page()
+        page.set_default_timeout(120_000)
+        open_notebook(page, url, "quickstart.ipynb")
+        page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+        sources = page.evaluate("""() => window.jupyterapp.shell.currentWidget.content.widgets.map(
+            cell => [cell.model.type, cell.model.sharedModel.getSource()])""")
+        port = next(i for i, (_, source) in enumerate(sources) if "%t2m_port resnet" in source)
+        code = next(i for i, (_, source) in enumerate(sources) if "p.cells[" in source)
+        for index, (kind, _) in enumerate(sources[:code + 1]):
+            if kind == "code":
+                run_cell(page, index)
+        cells = page.locator(".jp-Notebook .jp-Cell")
+        tree = cells.nth(port).locator(".t2m-tree")
+        tree.locator(".t2m-view").focus()
+        for key in ("ArrowDown", "ArrowDown", "ArrowDown", "ArrowDown", "ArrowRight", "ArrowDown", "ArrowDown",
+                    "ArrowRight", "ArrowDown"):
+            page.keyboard.press(key)
+        page.wait_for_timeout(300)
+        for theme in ("light", "dark"):
+            set_theme(page, theme)
+            page.wait_for_timeout(500)
+            _picture(page, cells.nth(port), f"tree-{theme}")
+        set_theme(page, "light")
+        page.wait_for_timeout(500)
+        _picture(page, cells.nth(code), "port")
+        running.close()
+
+
+def _picture(page, cell, name: str) -> None:
+    """The cell from its input down to the end of its output, without the cell's own frame."""
+    page.evaluate("() => document.activeElement?.blur()")
+    cell.scroll_into_view_if_needed()
+    page.wait_for_timeout(200)
+    top = cell.locator(".jp-InputArea").bounding_box()
+    whole = cell.locator(".jp-OutputArea").bounding_box()
+    clip = {"x": top["x"], "y": top["y"] - 6, "width": top["width"] + 6,
+            "height": whole["y"] + whole["height"] - top["y"] + 12}
+    path = IMAGES / f"{name}.png"
+    page.screenshot(path=path, clip=clip)
+    print(f"{path.stat().st_size // 1024:5} KB  {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
