@@ -15,6 +15,7 @@ import torch
 from .capture import Recording, argument_names, check_model, normalise, record
 from .capture.recorder import deep_tensors
 from .capture.recording import DTYPE_NAMES
+from .capture.tree import places
 from .coverage import coverage_of
 from .errors import ForwardFailed
 from .types import AnalysisReport, MissingOperation, ModuleNode, shape_text, to_json
@@ -117,7 +118,7 @@ def analyze(model: torch.nn.Module, args: Any = (), kwargs: Mapping[str, Any] | 
         structure_only = True
         notes = ("no example input: shown from structure alone; pass one to see what runs",)
     if not structure_only:
-        total = sum(1 for _ in model.modules())
+        total = sum(1 for _ in places(model))
         report = (lambda done: progress("recording", min(done, total), total)) if progress else None
         try:
             recording, _ = record(model, args, kwargs, progress=report)

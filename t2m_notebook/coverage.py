@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import collections
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +19,29 @@ from .capture.recorder import READS
 from .capture.recording import ModuleCall, OpCall, Recording, location, refs, source_text
 from .capture.tree import Branch, class_location, description, module_tree
 from .errors import Refused
-from .rules.substitute import substitute
 from .rules import (
-    Expr, OutputFacts, Call, arrays_in, emit_layer, emit_layer_call, emit_op, layer_rule, op_rule, spec_name,
-    standard, to_node)
+    Call,
+    Expr,
+    OutputFacts,
+    arrays_in,
+    emit_layer,
+    emit_layer_call,
+    emit_op,
+    op_rule,
+    spec_name,
+    standard,
+    to_node,
+)
+from .rules.substitute import substitute
 from .types import (
-    AnalysisReport, MissingOperation, ModuleNode, OperationNode, SourceLocation, Status, TensorFacts, worst)
+    AnalysisReport,
+    MissingOperation,
+    ModuleNode,
+    OperationNode,
+    SourceLocation,
+    Status,
+    worst,
+)
 
 _LETTERS = "xyzabcdefghij"
 
@@ -159,7 +177,7 @@ def coverage_of(model, recording: Recording | None, inputs: tuple[str, ...] = ()
     return AnalysisReport(
         root=node, counts={status.value: counts[status.value] for status in Status},
         coverage=(survey.mapped / total if total else 0.0) if survey else _structural_coverage(node),
-        missing=tuple(survey.missing()) if survey else (), inputs=inputs, from_structure=survey is None,
+        missing=tuple(survey.missing({b.path: n for n, b in enumerate(root.walk())})) if survey else (), inputs=inputs, from_structure=survey is None,
         training=model.training, notes=(*notes, *(recording.notes if recording else ())),
         operation_count=total, seconds=recording.seconds if recording else 0.0)
 
@@ -177,7 +195,7 @@ class _Survey:
         self.judge = Judge(recording)
         self.calls: dict[str, list[ModuleCall]] = collections.defaultdict(list)
         self.total = self.mapped = 0
-        self._missing: dict[tuple[str, str], list] = {}
+        self._missing: dict[tuple[str, str], tuple[Verdict, list]] = {}
         assert recording.root is not None
         for call in recording.root.walk():
             self.calls[call.path].append(call)
@@ -233,17 +251,20 @@ class _Survey:
             name = spec_name(event.name) if isinstance(event, OpCall) else _class_name(type(event.module))
             path = event.owner.path if isinstance(event, OpCall) else event.path
             place = location(event.frames)
-            row = self._missing.setdefault((name, verdict.reason), [verdict, 0, [], place])
-            row[1] += 1
-            if path not in row[2]:
-                row[2].append(path)
+            _, events = self._missing.setdefault((name, verdict.reason), (verdict, []))
+            events.append((event.index, path, place))
         return verdict
 
-    def missing(self):
-        """Operations without a rule, the most frequent first."""
-        for (name, reason), (verdict, calls, paths, place) in sorted(
-                self._missing.items(), key=lambda item: -item[1][1]):
-            yield MissingOperation(name, verdict.status, reason, calls, tuple(paths), source_text(place), place)
+    def missing(self, order: dict[str, int]) -> list[MissingOperation]:
+        """Operations without a rule, the most frequent first, then as they ran; the place is
+        that of the first call. ``order`` is each path's position in the tree."""
+        rows = []
+        for (name, reason), (verdict, events) in self._missing.items():
+            first, _, place = min(events, key=lambda event: event[0])
+            paths = sorted({path for _, path, _ in events}, key=lambda path: order.get(path, len(order)))
+            rows.append((-len(events), first, MissingOperation(
+                name, verdict.status, reason, len(events), tuple(paths), source_text(place), place)))
+        return [row for _, _, row in sorted(rows, key=lambda row: row[:2])]
 
 
 def _at(node: OperationNode) -> str:
@@ -251,29 +272,21 @@ def _at(node: OperationNode) -> str:
 
 
 def _build(root: Branch, survey: _Survey | None) -> ModuleNode:
-    order = list(root.walk())
+    order, stack = [], [root]
+    while stack:
+        branch = stack.pop()
+        order.append(branch)
+        stack.extend(branch.children)
     made: dict[int, ModuleNode] = {}
-    for branch in reversed(order):
-        children = tuple(made[id(child)] for child in branch.children)
-        made[id(branch)] = _node(branch, children, survey)
-    return _share(made[id(root)]) if any(b.shared_with is not None for b in order) else made[id(root)]
-
-
-def _share(root: ModuleNode) -> ModuleNode:
-    """Give a module's second place the verdict of its first."""
-    import dataclasses
-    by_path = {node.path: node for node in root.walk()}
-
-    def fill(node: ModuleNode) -> ModuleNode:
-        if node.shared_with is not None and node.shared_with in by_path:
-            first = by_path[node.shared_with]
-            return dataclasses.replace(node, status=first.status, reason=first.reason, calls=first.calls,
+    by_path: dict[str, ModuleNode] = {}
+    for branch in reversed(order):  # children before parents, a module's first place before its others
+        node = _node(branch, tuple(made[id(child)] for child in branch.children), survey)
+        first = by_path.get(branch.shared_with) if branch.shared_with is not None and not node.calls else None
+        if first is not None:
+            node = dataclasses.replace(node, status=first.status, reason=first.reason, calls=first.calls,
                                        inputs=first.inputs, outputs=first.outputs, operations=first.operations)
-        if any(child.shared_with is not None or child.children for child in node.children):
-            return dataclasses.replace(node, children=tuple(fill(child) for child in node.children))
-        return node
-
-    return fill(root)
+        made[id(branch)] = by_path[branch.path] = node
+    return made[id(root)]
 
 
 def _node(branch: Branch, children: tuple[ModuleNode, ...], survey: _Survey | None) -> ModuleNode:
@@ -299,7 +312,6 @@ def _node(branch: Branch, children: tuple[ModuleNode, ...], survey: _Survey | No
 
 
 def _with_child(operation: OperationNode, children: dict[str, ModuleNode]) -> OperationNode:
-    import dataclasses
     child = children.get(operation.child) if operation.child is not None else None
     if child is None:
         return operation

@@ -16,8 +16,8 @@ import torch
 
 from .analysis import Analysis, Progress, analyze, input_summary, versions
 from .capture import Recording, argument_names, check_model, normalise, record
-from .capture.leaves import is_leaf
 from .capture.generalise import generalise, same_program
+from .capture.leaves import is_leaf
 from .coverage import coverage_of
 from .errors import T2MError
 from .parity.examples import other_examples

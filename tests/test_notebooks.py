@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -33,15 +34,29 @@ def quickstart():
     return executed, stages
 
 
+def data_of(executed) -> list[dict]:
+    """Every rich output of an executed notebook, in order."""
+    return [output.data for cell in executed.cells for output in cell.get("outputs", []) if "data" in output]
+
+
 def test_the_quickstart_shows_a_tree_for_every_model(quickstart):
     executed, stages = quickstart
-    trees = [output.data for cell in executed.cells for output in cell.get("outputs", [])
-             if "text/html" in output.get("data", {})]
-    for name, data in zip(["ResNet", "BertModel", "LlamaForCausalLM", "TransformerEncoder"], trees,
-                          strict=True):
+    static = [data for data in data_of(executed) if "t2m-twin" in data.get("text/html", "")]
+    names = ["ResNet", "ResNet", "ResNet", "BertModel", "LlamaForCausalLM", "TransformerEncoder"]
+    for name, data in zip(names, static, strict=True):
         assert name in data["text/html"] and name in data["text/plain"]
-        assert notebooks.WIDGET in data
+    assert sum(notebooks.WIDGET in data for data in data_of(executed)) == len(names)  # and each has a live one
     assert stages[-1][1] == stages[-1][2] == sum(cell.cell_type == "code" for cell in executed.cells)
+
+
+def test_the_quickstart_ports_the_resnet(quickstart):
+    executed, _ = quickstart
+    cards = [data["text/plain"] for data in data_of(executed) if "t2m-card" in data.get("text/html", "")]
+    assert [card.split()[0] for card in cards] == ["ResNet", "ResNet", "TransformerEncoder"]
+    assert all("proven" in card and "✗" not in card for card in cards)
+    printed = "".join(output.text for cell in executed.cells for output in cell.get("outputs", [])
+                      if output.output_type == "stream")
+    assert "class BasicBlock(nn.Module):" in printed and "weights.safetensors" in printed
 
 
 def test_the_quickstart_prints_nothing_unexpected(quickstart):
@@ -56,6 +71,7 @@ def test_the_page_needs_no_kernel_and_no_network(quickstart, tmp_path):
     text = page.read_text(encoding="utf-8")
     assert "LlamaForCausalLM" in text
     assert 'src="http' not in text and 'href="http' not in text and notebooks.WIDGET not in text
+    assert not re.search(r"<script[^>]*\ssrc=", text)
 
 
 @pytest.mark.browser

@@ -3,7 +3,8 @@
 import mlx.core as mx
 
 __all__ = ["copysign", "erfc", "floor_divide", "fmod", "frexp", "gcd", "hypot", "integer_power", "lcm",
-           "maximum_halving_ties", "minimum_halving_ties", "signbit", "trunc", "truncated_division", "truncated_division_of_integers"]
+           "maximum_halving_ties", "minimum_halving_ties", "signbit", "trunc", "truncated_division",
+           "truncated_division_of_integers"]
 
 
 def trunc(x):

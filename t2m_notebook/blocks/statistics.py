@@ -2,8 +2,8 @@
 
 import mlx.core as mx
 
-__all__ = ["correlation", "covariance", "median", "nanmedian", "standard_deviation", "median_with_indices", "mode_with_indices", "nanmedian_with_indices", "nanquantile",
-           "quantile", "vector_norm"]
+__all__ = ["correlation", "covariance", "median", "nanmedian", "standard_deviation", "median_with_indices",
+           "mode_with_indices", "nanmedian_with_indices", "nanquantile", "quantile", "vector_norm"]
 
 
 def vector_norm(x, ord=2, axis=None, keepdims=False):

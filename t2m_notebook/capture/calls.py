@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..rules import (
-    Array, Call, Emitted, Order, OpRule, OutputFacts, Plan, Size, arrays_in, bind, emit_op, op_rule, standard)
+    Array,
+    Call,
+    Emitted,
+    OpRule,
+    Order,
+    OutputFacts,
+    Plan,
+    Size,
+    arrays_in,
+    bind,
+    emit_op,
+    op_rule,
+    standard,
+)
 from .recording import OpCall, Recording, Ref, refs
 
 

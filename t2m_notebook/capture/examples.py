@@ -11,8 +11,9 @@ import torch
 
 from ..errors import BadExample, ForwardFailed, ModelNotReady, NotAModule
 from ..types import SourceLocation
-from .recorder import Recorder, _frame_kind, _USER, run
+from .recorder import _USER, Recorder, _frame_kind, run
 from .recording import ModuleCall, Recording, _locate, source_text
+from .tree import places
 
 
 def normalise(args: Any, kwargs: Mapping[str, Any] | None) -> tuple[tuple, dict[str, Any]]:
@@ -37,7 +38,9 @@ def check_model(model: Any) -> None:
     if not isinstance(model, torch.nn.Module):
         raise NotAModule(f"expected a live torch.nn.Module, got {type(model).__module__}.{type(model).__qualname__}. "
                          "Wrap a function in an nn.Module, or pass the module that it uses.")
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+    tensors = [(f"{path}.{name}" if path else name, tensor) for path, module in places(model)
+               for name, tensor in (*module._parameters.items(), *module._buffers.items()) if tensor is not None]
+    for name, tensor in tensors:
         if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
             raise ModelNotReady(f"{name} is a lazy parameter without a shape. Run one forward, "
                                 "model(example), and try again.")

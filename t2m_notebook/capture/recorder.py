@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 from ..rules import Size
 from .leaves import is_leaf
 from .recording import DTYPE_NAMES, Frame, ModuleCall, OpCall, Recording, Ref, Value, flatten, is_container, items_of
+from .tree import places
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 _LAYERS = os.path.join(_TORCH, "nn", "modules") + os.sep
@@ -115,7 +116,7 @@ class Recorder(TorchFunctionMode):
         self._stack: list[ModuleCall] = []
         self._inside_leaf = 0
         self._registering = False
-        for path, module in model.named_modules(remove_duplicate=False):
+        for path, module in places(model):
             self._paths.setdefault(id(module), []).append(path)
         self._register_state(model)
 
@@ -123,7 +124,7 @@ class Recorder(TorchFunctionMode):
 
     def _register_state(self, model) -> None:
         later = []
-        for path, module in model.named_modules(remove_duplicate=False):
+        for path, module in places(model):
             prefix = f"{path}." if path else ""
             for kind, tensors in (("parameter", module._parameters), ("buffer", module._buffers)):
                 for name, tensor in tensors.items():
@@ -327,7 +328,7 @@ class Recorder(TorchFunctionMode):
         paths = self._paths.get(id(module))
         if not paths:
             return ""
-        if len(paths) > 1 and parent is not None and not module.state_dict():
+        if len(paths) > 1 and parent is not None and not any(m._parameters or m._buffers for m in module.modules()):
             prefix = parent.path + "." if parent.path else ""
             return next((path for path in paths if path.startswith(prefix)), paths[0])
         return paths[0]
@@ -340,7 +341,7 @@ class Recorder(TorchFunctionMode):
             return _original_call(module, *args, **kwargs)
         parent = self._stack[-1] if self._stack else None
         leaf = is_leaf(module)
-        frames = _frames(2)
+        frames = _frames(3)  # above this method and the wrapper that called it
         tensors = self._tensors(args, self._tensors(kwargs, [])) if leaf else []
         encoded = _unrecorded(self._encode, (tuple(args), dict(kwargs)))
         call = ModuleCall(self.recording.event_count, self._path(module, parent), module, *encoded, parent,
@@ -437,7 +438,8 @@ def deep_tensors(value: Any, path: str, seen: set[int] | None = None) -> Iterato
 def _patched(recorder: Recorder) -> Iterator[None]:
     if getattr(_active, "recorder", None) is not None:
         raise RuntimeError("a recording is already running in this thread")
-    fast_path = torch.backends.mha.get_fastpath_enabled()
+    fast_path, limit = torch.backends.mha.get_fastpath_enabled(), sys.getrecursionlimit()
+    sys.setrecursionlimit(2 * limit)  # every module call is two frames deeper than in torch
     torch.backends.mha.set_fastpath_enabled(False)
     torch.nn.Module.__call__ = _recorded_call
     _active.recorder = recorder
@@ -447,6 +449,7 @@ def _patched(recorder: Recorder) -> Iterator[None]:
     finally:
         _active.recorder = None
         torch.nn.Module.__call__ = _original_call
+        sys.setrecursionlimit(limit)
         torch.backends.mha.set_fastpath_enabled(fast_path)
 
 

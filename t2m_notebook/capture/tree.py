@@ -66,6 +66,17 @@ def module_tree(model: nn.Module) -> Branch:
     return root
 
 
+def places(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every place of the tree with its module, parents first: what torch's ``named_modules``
+    gives without removing duplicates, for trees of any depth."""
+    stack = [("", model)]
+    while stack:
+        path, module = stack.pop()
+        yield path, module
+        stack.extend((f"{path}.{name}" if path else name, child)
+                     for name, child in reversed(module._modules.items()) if child is not None)
+
+
 def _count(shape: tuple[int, ...]) -> int:
     total = 1
     for size in shape:

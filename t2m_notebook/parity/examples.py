@@ -50,7 +50,9 @@ def other_examples(args: tuple, kwargs: Mapping[str, Any]) -> Iterator[tuple[str
             return tensor
         return torch.cat([tensor, tensor[:1].roll(1, -1) if tensor.dim() > 1 else tensor[:1]], 0)
 
-    change = lambda function: (map_tensors(args, function), map_tensors(dict(kwargs), function))
+    def change(function: Callable[[torch.Tensor], torch.Tensor]) -> tuple[Any, Any]:
+        return map_tensors(args, function), map_tensors(dict(kwargs), function)
+
     yield "batch", *change(larger_batch)
     lengths = {t.shape[1] for t in tensors if t.dim() >= 2 and t.shape[0] == batch}
     images = [t for t in tensors if t.dim() == 4]
@@ -63,7 +65,6 @@ def other_examples(args: tuple, kwargs: Mapping[str, Any]) -> Iterator[tuple[str
                 return _grow(_grow(tensor, -2, extra), -1, extra)
             yield "image size", *change(larger_image)
     elif any(t.dim() == 3 and t.is_floating_point() for t in tensors) and not any(t.dim() == 2 for t in tensors):
-        last = {t.shape[-1] for t in tensors if t.dim() == 3}
         for dim in (1, 2):
             def longer(tensor: torch.Tensor, dim: int = dim) -> torch.Tensor:
                 return _grow(tensor, dim, tensor.shape[dim]) if tensor.dim() == 3 else tensor

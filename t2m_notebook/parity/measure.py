@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import save_file
 
 from ..capture.examples import argument_names
-from ..capture.recording import flatten
 from ..capture.recorder import deep_tensors
+from ..capture.recording import flatten
 from ..errors import WorkerFailed
-from ..types import ParityResult, Status
 from ..port.values import as_mlx, laid_out
+from ..types import ParityResult, Status
 from .checks import Check, module_checks
-from .examples import map_tensors, other_examples, tensors_in
+from .examples import other_examples, tensors_in
 from .report import ParityReport, assemble
 
 if TYPE_CHECKING:

@@ -16,9 +16,8 @@ from safetensors.torch import save_file
 
 from ..capture.recording import Ref, flatten, refs
 from ..errors import NotPortable
-from ..rules import standard, to_node
+from ..rules import to_node
 from ..types import to_data
-
 from .values import laid_out
 
 if TYPE_CHECKING:
@@ -132,7 +131,8 @@ def write_files(port: Port, folder: Path) -> None:
     written = port.written
     (folder / "model.py").write_text(port.source, encoding="utf-8")
     save_file(port.weights, str(folder / "weights.safetensors"), metadata={"format": "mlx"})
-    (folder / "manifest.json").write_text(json.dumps(manifest(port), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(manifest(port), indent=1, ensure_ascii=False)
+    (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
     example: dict[str, torch.Tensor] = {}
     inputs, outputs = example_tensors(port)
     for path, index, _ in written.inputs:
@@ -180,8 +180,10 @@ def call_text(port: Port, pattern: str) -> str:
 def manifest(port: Port) -> dict[str, Any]:
     """The manifest as plain data."""
     written = port.written
-    entries = lambda rows, key: [{key: path, "axes": list(written.plan.orders[index]) or list(standard(0))}
-                                 for path, index in rows]
+
+    def entries(rows, key):
+        return [{key: path, "axes": list(written.plan.orders[index])} for path, index in rows]
+
     parity = port.last_report
     summary: dict[str, Any] = {"measured": parity is not None}
     if parity is not None:

@@ -8,8 +8,6 @@ and the rest get the names that the source gave them.
 from __future__ import annotations
 
 import ast
-import inspect
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,33 +17,19 @@ from torch import nn
 from ..capture.calls import array_of, bind_call, to_arrays
 from ..capture.recording import ModuleCall, OpCall, Recording, Ref, flatten, location, refs
 from ..errors import Refused
-from ..rules import Array, Expr, Order, OutputFacts, Size, SizeFloat, bind, emit_layer_call, emit_op, op_rule, to_node
-from ..rules.substitute import mentions, substitute
+from ..rules import Array, Expr, Order, OutputFacts, bind, emit_layer_call, emit_op, op_rule, to_node
+from ..rules.substitute import mentions
+from .arguments import bound_arguments, structure_node
+from .assignments import Key, Raw
 from .layout import LayoutPlan, Step, is_linear
 from .loops import collapse
 from .names import assigned_names, attribute_name, names_through_returns, variable_name
-from .rolling import Loop, roll
-from .structure import Structure, effective_parent, is_chain, relative
+from .resolving import Resolver
+from .rolling import roll
+from .scopes import escapes, producers
+from .statements import arrange
+from .structure import Structure, is_chain, relative
 from .views import CannotFollow, Views
-
-Key = int | str  # a recorded value, or a text for something that the port itself made
-
-
-@dataclass(slots=True)
-class Raw:
-    """One assignment before names: ``targets = node``."""
-
-    targets: list[Key]
-    node: ast.expr
-    names: tuple[str, ...] = ()
-    unpack: bool = False
-    hint: str = "x"
-    place: Any = None
-    loop: Loop | None = None  # a loop in place of an expression; ``node`` then lists what it reads
-
-    @property
-    def named(self) -> bool:
-        return bool(self.names)
 
 
 @dataclass(slots=True)
@@ -79,8 +63,8 @@ class BodyWriter:
         self.leaf_nodes: dict[int, tuple[ast.expr, list[int]]] = {}  # leaf call -> its expression, its results
         self.of_module: dict[int, list[Body]] = {}  # the distinct bodies of each module
         self.views = Views(recording, plan)
-        self.owners = _producers(recording)
-        self.escapes = _escapes(recording, self.owners)
+        self.owners = producers(recording)
+        self.escapes = escapes(recording, self.owners)
         self.module_at = {path: module for path, module in recording.model.named_modules()}
 
     def write(self, call: ModuleCall) -> Body:
@@ -118,75 +102,6 @@ class BodyWriter:
         return self._names.get(id(parameter), "")
 
 
-def _producers(recording: Recording) -> dict[int, ModuleCall]:
-    """The module call inside which each value was made."""
-    owners: dict[int, ModuleCall] = {}
-    for event in recording.calls():
-        owner = event.owner if isinstance(event, OpCall) else event.parent
-        if owner is None:
-            continue
-        owner = _enclosing(owner)
-        outputs = refs(event.outputs) + [after for _, after in event.mutated]
-        for index in outputs:
-            owners.setdefault(index, owner)
-    return owners
-
-
-def _enclosing(owner: ModuleCall) -> ModuleCall:
-    while is_chain(owner.module) and owner.parent is not None:
-        owner = owner.parent
-    return owner
-
-
-def _escapes(recording: Recording, owners: dict[int, ModuleCall]) -> dict[int, list[int]]:
-    """Values that leave a call by another way than its result (kept in an attribute or a
-    list of the caller's): call index -> values, to be returned besides."""
-    found: dict[int, dict[int, None]] = {}
-
-    def use(index: int, user: ModuleCall) -> None:
-        producer = owners.get(index)
-        if producer is None:
-            return
-        ancestors = set()
-        walk: ModuleCall | None = user
-        while walk is not None:
-            ancestors.add(walk.index)
-            walk = effective_parent(walk)
-        leaving: ModuleCall | None = producer
-        while leaving is not None and leaving.index not in ancestors:
-            if index not in refs(leaving.outputs):
-                found.setdefault(leaving.index, {})[index] = None
-            leaving = effective_parent(leaving)
-
-    for event in recording.calls():
-        owner = event.owner if isinstance(event, OpCall) else event.parent
-        if owner is None:
-            continue
-        for index in refs([list(event.args), event.kwargs]) + read_sizes([list(event.args), event.kwargs]):
-            use(index, _enclosing(owner))
-    for call in recording.root.walk() if recording.root else ():
-        parent = effective_parent(call)
-        for index in refs([list(call.args), call.kwargs]) if parent is not None else ():
-            use(index, parent)
-        for index in refs(call.outputs):
-            use(index, call if not is_chain(call.module) else _enclosing(call))
-    return {index: list(values) for index, values in found.items()}
-
-
-def read_sizes(value: Any) -> list[int]:
-    """Recorded values whose sizes stand among the numbers inside ``value``."""
-    if isinstance(value, (Size, SizeFloat)):
-        _, sizes = mentions(value.node)
-        return [index for index, _ in sizes if isinstance(index, int)]
-    if isinstance(value, (tuple, list)):
-        return [index for item in value for index in read_sizes(item)]
-    if isinstance(value, dict):
-        return [index for item in value.values() for index in read_sizes(item)]
-    if isinstance(value, slice):
-        return read_sizes((value.start, value.stop, value.step))
-    return []
-
-
 class _Writing:
     """The writing of one body."""
 
@@ -197,7 +112,7 @@ class _Writing:
         self.raws: list[Raw] = []
         self.local: dict[Key, ast.expr] = {}  # arguments
         self.made: set[Key] = set()
-        self.signature = _bound_arguments(call)
+        self.signature = bound_arguments(call)
         self.places: dict[int, Any] = {}
 
     # -- events ---------------------------------------------------------------------------
@@ -219,7 +134,7 @@ class _Writing:
                 self._child(event)
         self._refresh(self._end())
         returned = self._return()
-        self.body.arguments = {variable_name(name): _structure_node(value) for name, value in self.signature}
+        self.body.arguments = {variable_name(name): structure_node(value) for name, value in self.signature}
         if self.body.problem:
             message = f"{type(self.call.module).__name__}: {self.body.problem}"
             self.body.statements = ast.parse(f"raise NotImplementedError({message!r})").body
@@ -444,7 +359,7 @@ class _Writing:
 
     def _return(self) -> ast.expr | None:
         if self.call.parent is None:
-            return _structure_node(self.call.outputs)
+            return structure_node(self.call.outputs)
         targets = returned_values(self.writer, self.call)
         if not targets:
             return ast.Constant(None)
@@ -465,191 +380,11 @@ class _Writing:
     # -- finishing --------------------------------------------------------------------------
 
     def _finish(self, returned: ast.expr | None) -> None:
-        from .statements import arrange
         raws = arrange(roll(self.raws, returned, self._size_at), returned)
-        resolver = _Resolver(self)
+        resolver = Resolver(self)
         self.body.statements = collapse(resolver.write(raws, returned))
         self.body.parameters = resolver.parameters()
         self.body.extra = list(resolver.extra.items())
-
-
-class _Resolver:
-    """Gives every value its place: an argument, an attribute, a variable, or a keyword that
-    the caller hands down."""
-
-    def __init__(self, writing: _Writing):
-        self.writing = writing
-        self.body = writing.body
-        self.names: dict[Key, str] = {}
-        self.used_parameters: set[str] = set()
-        self.extra: dict[Key, str] = {}
-
-    def parameters(self) -> list[str]:
-        ordered = [variable_name(name) for name, _ in self.writing.signature]
-        if self.writing.call.parent is None:
-            return ordered
-        return [name for name in ordered if name in self.used_parameters]
-
-    def write(self, raws: list[Raw], returned: ast.expr | None) -> list[ast.stmt]:
-        from .statements import choose_names
-        reserved = {variable_name(name) for name, _ in self.writing.signature}
-        last: dict[Key, int] = {}
-        for position, raw in enumerate(raws):
-            for key in _keys(raw.node):
-                last[key] = position
-        for key in _keys(returned):
-            last[key] = len(raws)
-        until: dict[str, int] = {}
-        for key, node in self.writing.local.items():
-            base = node
-            while isinstance(base, ast.Subscript):
-                base = base.value
-            until[base.id] = max(until.get(base.id, -1), last.get(key, -1))
-        self.taken = reserved
-        statements: list[ast.stmt] = []
-        # A local variable must not hide a function that the body calls.
-        functions = {node.id: len(raws) + 1 for raw in raws for node in ast.walk(raw.node)
-                     if isinstance(node, ast.Name) and not node.id.startswith("$")}
-        held = {**until, **functions}
-        for position, raw in enumerate(raws):
-            if raw.loop is not None:
-                statements.append(self._loop(raw, position, last, held))
-                continue
-            value = self.resolve(raw.node)
-            chosen = choose_names(raw, position, last, held, self.extra.values())
-            self.names.update(zip(raw.targets, chosen, strict=True))
-            targets: list[ast.expr] = [ast.Name(name, ast.Store()) for name in chosen]
-            target = targets[0] if not raw.unpack else ast.Tuple(targets, ast.Store())
-            if isinstance(value, ast.Name) and isinstance(target, ast.Name) and value.id == target.id:
-                continue
-            statements.append(ast.Assign([target], value, lineno=0))
-        if returned is not None:
-            statements.append(ast.Return(self.resolve(returned)))
-        return statements
-
-    def _loop(self, raw: Raw, position: int, last: dict[Key, int], held: dict[str, int]) -> ast.stmt:
-        """A rolled loop. Names inside never reuse one that anything outside still needs."""
-        from .statements import arrange
-        loop = raw.loop
-        assert loop is not None
-        fresh = {name: end for name, end in held.items() if end >= position}
-
-        def take(wish: str) -> str:
-            base, name, number = variable_name(wish), variable_name(wish), 1
-            while name in fresh or name in self.extra.values() or name in self.taken:
-                number += 1
-                name = f"{base}_{number}"
-            fresh[name] = held[name] = max(held.get(name, -1), last.get(raw.targets[0], position) if raw.targets else 0)
-            return name
-
-        heads: list[ast.expr] = []
-        sources: list[ast.expr] = []
-        if loop.count is not None:
-            self.names[loop.index] = take("t")
-            heads.append(ast.Name(self.names[loop.index], ast.Store()))
-            sources.append(ast.Call(ast.Name("range", ast.Load()), [self.resolve(loop.count)], []))
-        for key, node in loop.items:
-            sources.append(self.resolve(node))
-            self.names[key] = take("x_t")
-            heads.append(ast.Name(self.names[key], ast.Store()))
-        needed = [*[new for _, new in loop.updates], *[item for _, item in loop.collected], *loop.keeps,
-                  *[target for step in loop.body for target in step.targets if target in self.names]]
-        anchor = ast.Tuple([ast.Name(f"${key}", ast.Load()) for key in needed], ast.Load())
-        for step in loop.body:  # what leaves the step keeps a name
-            if any(target in needed for target in step.targets) and not step.names:
-                step.names = tuple(step.hint for _ in step.targets)
-        inner: list[ast.stmt] = []
-        for step in arrange(loop.body, anchor):
-            value = self.resolve(step.node)
-            for number, target in enumerate(step.targets):
-                if target not in self.names:
-                    self.names[target] = take(step.names[number] if number < len(step.names) else step.hint)
-            targets: list[ast.expr] = [ast.Name(self.names[t], ast.Store()) for t in step.targets]
-            inner.append(ast.Assign([ast.Tuple(targets, ast.Store()) if step.unpack else targets[0]], value, lineno=0))
-        for key, item in loop.collected:
-            text = f"{self.names[key]}.append({ast.unparse(self.value(item))})"
-            inner += ast.parse(text).body
-        if loop.updates:
-            left: list[ast.expr] = [ast.Name(self.names[variable], ast.Store()) for variable, _ in loop.updates]
-            right = [self.value(new) for _, new in loop.updates]
-            one = len(left) == 1
-            inner.append(ast.Assign([left[0] if one else ast.Tuple(left, ast.Store())],
-                                    right[0] if one else ast.Tuple(right, ast.Load()), lineno=0))
-        for key in loop.keeps:
-            held[self.names[key]] = max(held.get(self.names[key], -1), last.get(key, -1))
-        single = len(heads) == 1
-        return ast.For(heads[0] if single else ast.Tuple(heads, ast.Store()),
-                       sources[0] if single else ast.Call(ast.Name("zip", ast.Load()), sources, []), inner, [], lineno=0)
-
-    def resolve(self, node: ast.expr) -> ast.expr:
-        return substitute(node, self.value, self.size)
-
-    def size(self, key: Key, dim: int) -> ast.expr:
-        axis = self.writing.writer.order(key).index(dim)
-        return ast.Subscript(ast.Attribute(self.value(key), "shape", ast.Load()), ast.Constant(axis), ast.Load())
-
-    def value(self, key: Key) -> ast.expr:
-        if key in self.names:
-            return ast.Name(self.names[key], ast.Load())
-        if key in self.writing.local:
-            node = self.writing.local[key]
-            base = node
-            while isinstance(base, ast.Subscript):
-                base = base.value
-            self.used_parameters.add(base.id)
-            return node
-        if isinstance(key, str) and key.startswith("module:"):
-            return self._module(key)
-        if isinstance(key, int):
-            return self._tensor(key)
-        raise AssertionError(f"value {key} of {self.writing.call.path} was never made")
-
-    def _module(self, key: str) -> ast.expr:
-        path = key[len("module:"):]
-        below = relative(path, self.writing.call.path)
-        if below:
-            return self.writing.writer.structure.expression(self.writing.call.module, below)
-        self.body.children.pop(path, None)
-        return self._handed_down(key, path.rpartition(".")[2])
-
-    def _tensor(self, index: int) -> ast.expr:
-        value = self.writing.recording.values[index]
-        first = index
-        while self.writing.recording.values[first].previous is not None and \
-                self.writing.recording.values[first].kind in ("parameter", "buffer", "attribute"):
-            first = self.writing.recording.values[first].previous  # type: ignore[assignment]
-        if value.kind in ("parameter", "buffer"):
-            below = relative(value.name, self.writing.call.path)
-            if below:
-                self.body.tensors[value.name] = first
-                return self.writing.writer.structure.expression(self.writing.call.module, below)
-        elif value.kind in ("attribute", "constant"):
-            name = attribute_name(value.name.rpartition(".")[2] if value.name else "constant")
-            base, number = name, 1
-            while self.body.constants.get(name, index) != index:
-                number += 1
-                name = f"{base}_{number}"
-            self.body.constants[name] = index
-            return ast.Attribute(ast.Name("self", ast.Load()), name, ast.Load())
-        return self._handed_down(index, value.name.rpartition(".")[2] or "x")
-
-    def _handed_down(self, key: Key, name: str) -> ast.expr:
-        if key not in self.extra:
-            name, base, number = variable_name(name), variable_name(name), 1
-            while name in self.extra.values() or name in self.taken or name in self.names.values():
-                number += 1
-                name = f"{base}_{number}"
-            self.extra[key] = name
-        return ast.Name(self.extra[key], ast.Load())
-
-
-def _keys(node: ast.expr | None) -> Counter:
-    if node is None:
-        return Counter()
-    values, sizes = mentions(node)
-    for (key, _), count in sizes.items():
-        values[key] += count
-    return values
 
 
 def returned_values(writer: BodyWriter, call: ModuleCall) -> list[Key]:
@@ -657,44 +392,6 @@ def returned_values(writer: BodyWriter, call: ModuleCall) -> list[Key]:
     another way."""
     own = list(dict.fromkeys(refs(call.outputs)))
     return own + [index for index in writer.escapes.get(call.index, ()) if index not in own]
-
-
-def _structure_node(value: Any) -> ast.expr:
-    """Recorded arguments or results as a literal over ``$index`` names."""
-    if isinstance(value, Ref):
-        return ast.Name(f"${value.index}", ast.Load())
-    if isinstance(value, tuple):
-        return ast.Tuple([_structure_node(item) for item in value], ast.Load())
-    if isinstance(value, list):
-        return ast.List([_structure_node(item) for item in value], ast.Load())
-    if isinstance(value, dict):
-        return ast.Dict([ast.Constant(key) for key in value], [_structure_node(item) for item in value.values()])
-    try:
-        return to_node(value)
-    except (TypeError, KeyError):
-        return ast.Constant(None)  # an object that holds no tensor means nothing to MLX
-
-
-def _bound_arguments(call: ModuleCall) -> list[tuple[str, Any]]:
-    """The call's recorded arguments by the forward's parameter names, defaults included."""
-    try:
-        signature = inspect.signature(call.module.forward)
-        bound = signature.bind(*call.args, **call.kwargs)
-    except (TypeError, ValueError):
-        return [(f"x{i}", value) for i, value in enumerate(call.args)] + list(call.kwargs.items())
-    root = call.parent is None
-    if root:
-        bound.apply_defaults()
-    named: list[tuple[str, Any]] = []
-    for name, value in bound.arguments.items():
-        kind = signature.parameters[name].kind
-        if kind is inspect.Parameter.VAR_POSITIONAL:
-            named += [(f"{name}{i}", item) for i, item in enumerate(value)]
-        elif kind is inspect.Parameter.VAR_KEYWORD:
-            named += list(value.items())
-        else:
-            named.append((name, value))
-    return named
 
 
 def _where(event: OpCall | ModuleCall) -> str:

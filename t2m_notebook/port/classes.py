@@ -292,15 +292,15 @@ class ClassWriter:
 def _root_defaults(body: Body) -> list[ast.expr]:
     """Defaults of the root's arguments: the plain Python values of the example. From the
     first argument that has one, those that follow get None at least."""
-    from .body import _bound_arguments, _structure_node
     from ..capture.recording import refs
+    from .arguments import bound_arguments, structure_node
     defaults: list[ast.expr] = []
-    for _, value in _bound_arguments(body.call):
+    for _, value in bound_arguments(body.call):
         if refs(value):
             if defaults:
                 defaults.append(ast.Constant(None))
         else:
-            defaults.append(_structure_node(value))
+            defaults.append(structure_node(value))
     return defaults
 
 

@@ -15,12 +15,24 @@ from typing import Any
 
 from torch import nn
 
-from ..capture.calls import BoundCall, array_of, bind_call, result_values, to_arrays
+from ..capture.calls import array_of, bind_call, result_values, to_arrays
 from ..capture.recording import ModuleCall, OpCall, Recording, location, refs, source_text
 from ..errors import Refused
 from ..rules import (
-    Array, AxisMove, Call, EmittedLayer, Order, OutputFacts, POINTWISE, Plan, arrays_in, emit_layer, layer_rule,
-    spec_name, standard)
+    POINTWISE,
+    Array,
+    AxisMove,
+    Call,
+    EmittedLayer,
+    Order,
+    OutputFacts,
+    Plan,
+    arrays_in,
+    emit_layer,
+    layer_rule,
+    spec_name,
+    standard,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +124,10 @@ def _bind_leaf(recording: Recording, event: ModuleCall, step: Step, layers: dict
         step.problem = f"no rule for the layer {type(event.module).__name__}"
         return
     made: dict[int, Array] = {}
-    lookup = lambda index: made.setdefault(index, array_of(recording, index))
+
+    def lookup(index: int) -> Array:
+        return made.setdefault(index, array_of(recording, index))
+
     args, kwargs = to_arrays(event.args, lookup), to_arrays(event.kwargs, lookup)
     values = [recording.values[i] for i in step.outputs]
     facts = tuple(OutputFacts(v.shape, v.dtype, standard(len(v.shape))) for v in values)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..rules.substitute import mentions
 
 if TYPE_CHECKING:
-    from .body import Key, Raw
+    from .assignments import Key, Raw
 
 _LONGEST = 160  # raw assignments that one step may have
 _FEWEST = 3  # steps that make a loop; two could be chance
@@ -112,7 +112,7 @@ class _Roller:
         return self.steps[j][p].targets[t]
 
     def _roll(self) -> list[Raw]:
-        from .body import Raw
+        from .assignments import Raw
         body = [copy.copy(raw) for raw in self.steps[1]]
         for p, raw in enumerate(body):
             raw.node = self._merge(p, [step[p].node for step in self.steps])

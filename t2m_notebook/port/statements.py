@@ -11,7 +11,7 @@ from ..rules.substitute import mentions, substitute
 from .names import variable_name
 
 if TYPE_CHECKING:
-    from .body import Key, Raw
+    from .assignments import Key, Raw
 
 
 def arrange(raws: list[Raw], returned: ast.expr | None) -> list[Raw]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from ..capture.calls import array_of, bind_call, to_arrays
 from ..capture.recording import OpCall, Recording, refs
 from ..errors import Refused
-from ..rules import Array, Expr, Order, OutputFacts, emit_op, op_rule
+from ..rules import Array, Expr, OutputFacts, emit_op
 from ..rules.layouts import Call
 from .layout import LayoutPlan
 

@@ -9,7 +9,8 @@ import torch
 
 from ..capture.recording import Recording, flatten
 from ..weights.plan import Move
-from .body import BodyWriter, _bound_arguments
+from .arguments import bound_arguments
+from .body import BodyWriter
 from .classes import ClassWriter, Group
 from .layout import LayoutPlan, plan_layout
 from .moves import weight_moves
@@ -37,7 +38,7 @@ class Written:
     def inputs(self) -> list[tuple[str, int, str]]:
         """``(path, value, argument expression)`` of every tensor of the example."""
         found = []
-        for name, value in _bound_arguments(self.recording.root):  # type: ignore[arg-type]
+        for name, value in bound_arguments(self.recording.root):  # type: ignore[arg-type]
             for path, ref in flatten(value, name):
                 found.append((path, ref.index, name))
         return found + self.extra_inputs
@@ -56,7 +57,7 @@ class Written:
 
     def arguments(self) -> list[tuple[str, Any]]:
         """The root's arguments with recorded values inside."""
-        return _bound_arguments(self.recording.root)  # type: ignore[arg-type]
+        return bound_arguments(self.recording.root)  # type: ignore[arg-type]
 
 
 def write(recording: Recording) -> Written:

@@ -177,7 +177,7 @@ def table_lines(results: Sequence[ParityResult], columns: int = 100, limit: int 
     table = [HEADS, *rows]
     sizes = [max(width(row[i]) for row in table) for i in range(len(HEADS) - 1)]
     # Names give way first: figures must stay whole.
-    for i, least in ((0, 24), (1, 12), (2, 14)):
+    for i, least in ((0, 18), (1, 10), (2, 10)):
         over = sum(sizes) + 2 * len(sizes) + 2 - columns
         sizes[i] = max(sizes[i] - max(over, 0), min(least, sizes[i]))
     lines = []
@@ -298,7 +298,8 @@ def _table_html(results: Sequence[ParityResult]) -> str:
     for row in comparisons(results[:MOST_HTML_COMPARISONS]):
         path, class_name, check, difference, allowed, shape, message = map(escape, row.cells)
         rows.append(
-            f'<tr><td><b class="t2m-{row.status}">{row.status.glyph}</b> {path}</td><td class="t2m-dim">{class_name}</td>'
+            f'<tr><td><b class="t2m-{row.status}">{row.status.glyph}</b> {path}</td>'
+            f'<td class="t2m-dim">{class_name}</td>'
             f'<td class="t2m-dim">{check}</td><td class="t2m-r t2m-{row.status}">{difference}</td>'
             f'<td class="t2m-r t2m-dim">{allowed}</td><td class="t2m-dim">{shape}</td>'
             f'<td class="t2m-{row.status}">{message}</td></tr>')

@@ -8,10 +8,13 @@ from typing import Any
 import torch
 
 from .array import Array
-from .expression import Expr, blocks, mlx_dtype, mx
-from .layouts import POINTWISE, STANDARD, Call
+from .expression import Expr, Namespace, blocks, mlx_dtype, mx
+from .layouts import POINTWISE, STANDARD
 from .promotion import cast, is_number, same_dtype, to_dtype
-from .registry import op
+from .registry import caveat, op
+
+
+CUT_TO_INTEGERS = "the points are computed in float32 and cut to integers: one that falls on an integer may be one less"
 
 
 def size_of(size: Any) -> tuple:
@@ -144,12 +147,19 @@ def _value(number: Any) -> Any:
     return number.item() if isinstance(number, Array) else number
 
 
+def _cut(bound: Any) -> Any:
+    """A bound as torch takes it for whole numbers: towards zero."""
+    if isinstance(bound, Expr):
+        return Namespace("int")(bound)
+    return math.trunc(bound) if isinstance(bound, float) else bound
+
+
 @op("torch.arange", layout=STANDARD)
 def arange(start=0, end=None, step=1, dtype=None, *, call):
     """`mx.arange`; whole numbers count in int64 as in torch."""
     start, end, step = _value(start), _value(end), _value(step)
     if call.dtype.startswith(("int", "uint")):
-        start, end, step = (math.trunc(v) if isinstance(v, float) else v for v in (start, end, step))
+        start, end, step = map(_cut, (start, end, step))
     bounds = [start] if end is None else [start, end]
     if end is not None and is_number(start) and start == 0 and type(start) in (int, float):
         bounds = [end]
@@ -167,7 +177,8 @@ def linspace(start, end, steps, dtype=None, *, call):
     """`mx.linspace`."""
     start, end, steps = _value(start), _value(end), _value(steps)
     if call.dtype.startswith(("int", "uint")):  # torch cuts the bounds and every point towards zero
-        start, end = (math.trunc(v) if isinstance(v, float) else v for v in (start, end))
+        start, end = _cut(start), _cut(end)
+        caveat(CUT_TO_INTEGERS)
         return mx.linspace(start, end, steps).astype(mlx_dtype(call.dtype))
     return mx.linspace(start, end, steps, **typed(call.dtype))
 
@@ -176,7 +187,13 @@ def linspace(start, end, steps, dtype=None, *, call):
 def logspace(start, end, steps, base=10.0, dtype=None, *, call):
     """`base ** mx.linspace(start, end, steps)`."""
     start, end, steps = _value(start), _value(end), _value(steps)
-    return cast(base ** mx.linspace(start, end, steps), "float32", call.dtype)
+    if call.dtype.startswith(("int", "uint")):
+        start, end = _cut(start), _cut(end)
+    points = base ** mx.linspace(start, end, steps)
+    if call.dtype.startswith(("int", "uint")):
+        caveat(CUT_TO_INTEGERS)
+        points = points.astype(mlx_dtype("int64"))
+    return cast(points, "int64" if call.dtype.startswith(("int", "uint")) else "float32", call.dtype)
 
 
 @op("torch.eye", layout=STANDARD)
@@ -237,13 +254,13 @@ def meshgrid(*tensors, indexing="ij"):
 
 
 @op("torch.tril_indices", layout=STANDARD)
-def tril_indices(row, col, offset=0, *, call):
+def tril_indices(row, col, offset=0, dtype=None, *, call):
     """Row and column numbers of the lower triangle, row by row."""
     return _triangle(row, col, offset, call, lower=True)
 
 
 @op("torch.triu_indices", layout=STANDARD)
-def triu_indices(row, col, offset=0, *, call):
+def triu_indices(row, col, offset=0, dtype=None, *, call):
     """Row and column numbers of the upper triangle, row by row."""
     return _triangle(row, col, offset, call, lower=False)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from .array import Array
 from .expression import blocks, mlx_dtype, mx
 from .layouts import POINTWISE
 from .promotion import as_floating, is_number, promoted, result, to_dtype, torch_common
-from .registry import op, refuse
+from .registry import op
 
 
 def _unary(mlx_name: str, *names: str) -> None:

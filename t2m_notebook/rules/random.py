@@ -7,8 +7,8 @@ import ast
 from .array import Array
 from .creation import size_of, typed
 from .expression import Expr, blocks, mlx_dtype, mx
-from .layouts import POINTWISE, STANDARD, Call
-from .promotion import cast, in_float, same_dtype
+from .layouts import POINTWISE, STANDARD
+from .promotion import cast, in_float
 from .registry import caveat, op, refuse
 
 OTHER_NUMBERS = "random: MLX draws other numbers than torch for the same seed"

@@ -7,7 +7,7 @@ import math
 from .array import Array
 from .expression import blocks, mlx_dtype, mx
 from .layouts import POINTWISE
-from .promotion import HALF, as_floating, cast, is_number, promoted, result, to_dtype, torch_common, wide
+from .promotion import cast, is_number, promoted, result, to_dtype, torch_common, wide
 from .registry import caveat, op, refuse
 
 
@@ -38,6 +38,8 @@ def polygamma(x, n, *, call):
     """A derivative of `digamma`, for arguments above -19."""
     if not isinstance(x, Array):  # torch.polygamma(n, x), x.polygamma(n)
         x, n = n, x
+    if n > 0:
+        caveat("derivatives of digamma are computed for arguments above -19")
     value = blocks.digamma(wide(x)) if n == 0 else blocks.polygamma(n, wide(x))
     return cast(value, "float32", call.dtype)
 
@@ -131,7 +133,8 @@ def fmin(x, other, *, call):
 
 
 def _ignoring_nan(function, x, other):
-    return mx.where(mx.isnan(x), other, mx.where(mx.isnan(other), x, function(x, other)))
+    both = function(other, x)  # in this order x takes the gradient of a tie, as in torch
+    return mx.where(mx.isnan(x), other, mx.where(mx.isnan(other), x, both))
 
 
 @op("torch.gcd", layout=POINTWISE)

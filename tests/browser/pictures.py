@@ -29,6 +29,7 @@ def main() -> None:
         page.set_default_timeout(120_000)
         open_notebook(page, url, "quickstart.ipynb")
         page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+        page.add_style_tag(content=".jp-cell-toolbar, .jp-Notebook-footer { display: none !important; }")
         sources = page.evaluate("""() => window.jupyterapp.shell.currentWidget.content.widgets.map(
             cell => [cell.model.type, cell.model.sharedModel.getSource()])""")
         port = next(i for i, (_, source) in enumerate(sources) if "%t2m_port resnet" in source)
@@ -61,7 +62,7 @@ def _picture(page, cell, name: str) -> None:
     top = cell.locator(".jp-InputArea").bounding_box()
     whole = cell.locator(".jp-OutputArea").bounding_box()
     clip = {"x": top["x"], "y": top["y"] - 6, "width": top["width"] + 6,
-            "height": whole["y"] + whole["height"] - top["y"] + 12}
+            "height": whole["y"] + whole["height"] - top["y"] + 8}
     path = IMAGES / f"{name}.png"
     page.screenshot(path=path, clip=clip)
     print(f"{path.stat().st_size // 1024:5} KB  {path.relative_to(ROOT)}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import sys
-from html.parser import HTMLParser
 
 import pytest
 
@@ -13,6 +12,7 @@ from t2m_notebook.render.cells import STRUCTURE_ALONE, TRAIN_MODE
 from t2m_notebook.render.tree import tree_html, tree_rich, tree_text
 from t2m_notebook.types import Status
 from tests.render import reports
+from tests.render.pages import Page, text_of
 
 SMALL = """\
 Net · 128 parameters · 512 B float32 · x: 1×2×8×8 float32 · 6 modules · 2 ops, 50.0 % with a rule
@@ -112,38 +112,6 @@ def named(name: str):
     report = reports.report(reports.branch("", "Net", [reports.leaf("a", "Linear")]))
     child = dataclasses.replace(report.root.children[0], name=name)
     return dataclasses.replace(report, root=dataclasses.replace(report.root, children=(child,)))
-
-
-class Page(HTMLParser):
-    """Fails on tags that don't match; collects text, tags and attributes."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.stack: list[str] = []
-        self.tags: list[str] = []
-        self.attributes: set[str] = set()
-        self.text: list[str] = []
-        self.deepest = 0
-        self.feed(html)
-        self.close()
-        assert not self.stack, f"not closed: {self.stack}"
-
-    def handle_starttag(self, tag, attributes) -> None:
-        self.stack.append(tag)
-        self.tags.append(tag)
-        self.attributes.update(name for name, _ in attributes)
-        self.deepest = max(self.deepest, len(self.stack))
-
-    def handle_endtag(self, tag) -> None:
-        assert self.stack and self.stack.pop() == tag, f"</{tag}> closes nothing"
-
-    def handle_data(self, data) -> None:
-        if self.stack[-1] != "style":
-            self.text.append(data)
-
-
-def text_of(html: str) -> str:
-    return " ".join("".join(Page(html).text).split())
 
 
 @pytest.mark.parametrize("name", ["resnet", "bert", "hostile", "broken", "large", "deep"])

@@ -10,8 +10,9 @@ from tests.rules.op_checks import ORDERS, check, supported
 from tests.rules.replay import replay
 
 NAMES = ["softmax", "log_softmax", "nn.functional.softmin", *(f"nn.functional.{name}" for name in (
-    "relu", "relu6", "gelu", "silu", "mish", "softplus", "logsigmoid", "softsign", "tanhshrink", "hardtanh", "hardsigmoid",
-    "hardswish", "hardshrink", "softshrink", "threshold", "leaky_relu", "elu", "celu", "selu", "prelu", "rrelu", "glu"))]
+    "relu", "relu6", "gelu", "silu", "mish", "softplus", "logsigmoid", "softsign", "tanhshrink", "hardtanh",
+    "hardsigmoid", "hardswish", "hardshrink", "softshrink", "threshold", "leaky_relu", "elu", "celu", "selu", "prelu",
+    "rrelu", "glu"))]
 EXCEPTIONS = {"log_softmax": "refused: shape", "softmax": "refused: shape"}
 
 
@@ -27,8 +28,8 @@ def test_dtype(name, dtype):
 
 
 @pytest.mark.parametrize("function", [
-    F.relu, F.relu6, F.elu, F.selu, F.celu, F.leaky_relu, F.hardtanh, F.hardswish, F.hardsigmoid, F.softplus, F.hardshrink,
-    F.softshrink, lambda x: F.prelu(x, torch.tensor([0.3])), lambda x: F.threshold(x, 0.5, 7.0),
+    F.relu, F.relu6, F.elu, F.selu, F.celu, F.leaky_relu, F.hardtanh, F.hardswish, F.hardsigmoid, F.softplus,
+    F.hardshrink, F.softshrink, lambda x: F.prelu(x, torch.tensor([0.3])), lambda x: F.threshold(x, 0.5, 7.0),
     lambda x: F.rrelu(x, 0.1, 0.3), lambda x: F.leaky_relu(x, 1.5), lambda x: F.leaky_relu(x, -0.5),
     lambda x: F.elu(x, alpha=0.3), lambda x: F.softplus(x, beta=2, threshold=3), lambda x: F.softplus(x, beta=3),
 ])

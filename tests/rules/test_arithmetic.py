@@ -6,8 +6,8 @@ import torch
 from tests.rules.replay import replay
 from tests.rules.op_checks import ORDERS, check, supported
 
-NAMES = ["add", "sub", "mul", "div", "true_divide", "rsub", "floor_divide", "remainder", "fmod", "pow", "float_power", "neg",
-         "maximum", "minimum", "__radd__", "__rsub__", "__rmul__", "__rdiv__", "__rmod__", "__rpow__"]
+NAMES = ["add", "sub", "mul", "div", "true_divide", "rsub", "floor_divide", "remainder", "fmod", "pow", "float_power",
+         "neg", "maximum", "minimum", "__radd__", "__rsub__", "__rmul__", "__rdiv__", "__rmod__", "__rpow__"]
 EXCEPTIONS = {
     "float_power": "max|Δ|",  # torch computes it in float64
 }

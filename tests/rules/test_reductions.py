@@ -6,9 +6,9 @@ import torch
 from tests.rules.op_checks import ORDERS, check, supported
 from tests.rules.replay import replay
 
-NAMES = ["sum", "prod", "nansum", "mean", "nanmean", "amax", "amin", "aminmax", "max", "min", "argmax", "argmin", "any", "all",
-         "count_nonzero", "logsumexp", "var", "std", "var_mean", "std_mean", "linalg.vector_norm", "norm", "dist", "median",
-         "nanmedian", "mode", "quantile", "nanquantile", "cov", "corrcoef"]
+NAMES = ["sum", "prod", "nansum", "mean", "nanmean", "amax", "amin", "aminmax", "max", "min", "argmax", "argmin",
+         "any", "all", "count_nonzero", "logsumexp", "var", "std", "var_mean", "std_mean", "linalg.vector_norm",
+         "norm", "dist", "median", "nanmedian", "mode", "quantile", "nanquantile", "cov", "corrcoef"]
 pytestmark = pytest.mark.filterwarnings("ignore:Casting complex values:UserWarning")  # by torch samples
 EXCEPTIONS = {
     "norm": "nuc",
@@ -67,6 +67,7 @@ def test_integers_add_up_in_int64():
 def test_dimensions_follow_the_layout():
     x = torch.randn(2, 3, 4, 5, requires_grad=True)
     for function in (lambda x: x.mean((2, 3)), lambda x: x.sum(1), lambda x: x.max(1)[0], lambda x: x.softmax(1),
-                     lambda x: x.norm(dim=1, keepdim=True), lambda x: x.var((-1, -2), keepdim=True), lambda x: x.argmax(1)):
+                     lambda x: x.norm(dim=1, keepdim=True), lambda x: x.var((-1, -2), keepdim=True),
+                     lambda x: x.argmax(1)):
         outcome = replay(function, (x,), orders="channels last", also=((torch.randn(1, 3, 6, 2),),))
         assert outcome.kind == "matched" and "transpose(v0" not in outcome.source, outcome

@@ -1,0 +1,193 @@
+"""Gives every value of a body its place and every statement its names."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from ..rules.substitute import mentions, substitute
+from .assignments import Key, Raw
+from .names import attribute_name, variable_name
+from .statements import arrange, choose_names
+from .structure import relative
+
+if TYPE_CHECKING:
+    from .body import _Writing
+
+
+class Resolver:
+    """Gives every value its place: an argument, an attribute, a variable, or a keyword that
+    the caller hands down."""
+
+    def __init__(self, writing: _Writing):
+        self.writing = writing
+        self.body = writing.body
+        self.names: dict[Key, str] = {}
+        self.used_parameters: set[str] = set()
+        self.extra: dict[Key, str] = {}
+
+    def parameters(self) -> list[str]:
+        ordered = [variable_name(name) for name, _ in self.writing.signature]
+        if self.writing.call.parent is None:
+            return ordered
+        return [name for name in ordered if name in self.used_parameters]
+
+    def write(self, raws: list[Raw], returned: ast.expr | None) -> list[ast.stmt]:
+        reserved = {variable_name(name) for name, _ in self.writing.signature}
+        last: dict[Key, int] = {}
+        for position, raw in enumerate(raws):
+            for key in _keys(raw.node):
+                last[key] = position
+        for key in _keys(returned):
+            last[key] = len(raws)
+        until: dict[str, int] = {}
+        for key, node in self.writing.local.items():
+            base = node
+            while isinstance(base, ast.Subscript):
+                base = base.value
+            until[base.id] = max(until.get(base.id, -1), last.get(key, -1))
+        self.taken = reserved
+        statements: list[ast.stmt] = []
+        # A local variable must not hide a function that the body calls.
+        functions = {node.id: len(raws) + 1 for raw in raws for node in ast.walk(raw.node)
+                     if isinstance(node, ast.Name) and not node.id.startswith("$")}
+        held = {**until, **functions}
+        for position, raw in enumerate(raws):
+            if raw.loop is not None:
+                statements.append(self._loop(raw, position, last, held))
+                continue
+            value = self.resolve(raw.node)
+            chosen = choose_names(raw, position, last, held, self.extra.values())
+            self.names.update(zip(raw.targets, chosen, strict=True))
+            targets: list[ast.expr] = [ast.Name(name, ast.Store()) for name in chosen]
+            target = targets[0] if not raw.unpack else ast.Tuple(targets, ast.Store())
+            if isinstance(value, ast.Name) and isinstance(target, ast.Name) and value.id == target.id:
+                continue
+            statements.append(ast.Assign([target], value, lineno=0))
+        if returned is not None:
+            statements.append(ast.Return(self.resolve(returned)))
+        return statements
+
+    def _loop(self, raw: Raw, position: int, last: dict[Key, int], held: dict[str, int]) -> ast.stmt:
+        """A rolled loop. Names inside never reuse one that anything outside still needs."""
+        loop = raw.loop
+        assert loop is not None
+        fresh = {name: end for name, end in held.items() if end >= position}
+
+        def take(wish: str) -> str:
+            base, name, number = variable_name(wish), variable_name(wish), 1
+            while name in fresh or name in self.extra.values() or name in self.taken:
+                number += 1
+                name = f"{base}_{number}"
+            fresh[name] = held[name] = max(held.get(name, -1), last.get(raw.targets[0], position) if raw.targets else 0)
+            return name
+
+        heads: list[ast.expr] = []
+        sources: list[ast.expr] = []
+        if loop.count is not None:
+            self.names[loop.index] = take("t")
+            heads.append(ast.Name(self.names[loop.index], ast.Store()))
+            sources.append(ast.Call(ast.Name("range", ast.Load()), [self.resolve(loop.count)], []))
+        for key, node in loop.items:
+            sources.append(self.resolve(node))
+            self.names[key] = take("x_t")
+            heads.append(ast.Name(self.names[key], ast.Store()))
+        needed = [*[new for _, new in loop.updates], *[item for _, item in loop.collected], *loop.keeps,
+                  *[target for step in loop.body for target in step.targets if target in self.names]]
+        anchor = ast.Tuple([ast.Name(f"${key}", ast.Load()) for key in needed], ast.Load())
+        for step in loop.body:  # what leaves the step keeps a name
+            if any(target in needed for target in step.targets) and not step.names:
+                step.names = tuple(step.hint for _ in step.targets)
+        inner: list[ast.stmt] = []
+        for step in arrange(loop.body, anchor):
+            value = self.resolve(step.node)
+            for number, target in enumerate(step.targets):
+                if target not in self.names:
+                    self.names[target] = take(step.names[number] if number < len(step.names) else step.hint)
+            targets: list[ast.expr] = [ast.Name(self.names[t], ast.Store()) for t in step.targets]
+            inner.append(ast.Assign([ast.Tuple(targets, ast.Store()) if step.unpack else targets[0]], value, lineno=0))
+        for key, item in loop.collected:
+            text = f"{self.names[key]}.append({ast.unparse(self.value(item))})"
+            inner += ast.parse(text).body
+        if loop.updates:
+            left: list[ast.expr] = [ast.Name(self.names[variable], ast.Store()) for variable, _ in loop.updates]
+            right = [self.value(new) for _, new in loop.updates]
+            one = len(left) == 1
+            inner.append(ast.Assign([left[0] if one else ast.Tuple(left, ast.Store())],
+                                    right[0] if one else ast.Tuple(right, ast.Load()), lineno=0))
+        for key in loop.keeps:
+            held[self.names[key]] = max(held.get(self.names[key], -1), last.get(key, -1))
+        single = len(heads) == 1
+        return ast.For(heads[0] if single else ast.Tuple(heads, ast.Store()),
+                       sources[0] if single else ast.Call(ast.Name("zip", ast.Load()), sources, []), inner, [], lineno=0)
+
+    def resolve(self, node: ast.expr) -> ast.expr:
+        return substitute(node, self.value, self.size)
+
+    def size(self, key: Key, dim: int) -> ast.expr:
+        axis = self.writing.writer.order(key).index(dim)
+        return ast.Subscript(ast.Attribute(self.value(key), "shape", ast.Load()), ast.Constant(axis), ast.Load())
+
+    def value(self, key: Key) -> ast.expr:
+        if key in self.names:
+            return ast.Name(self.names[key], ast.Load())
+        if key in self.writing.local:
+            node = self.writing.local[key]
+            base = node
+            while isinstance(base, ast.Subscript):
+                base = base.value
+            self.used_parameters.add(base.id)
+            return node
+        if isinstance(key, str) and key.startswith("module:"):
+            return self._module(key)
+        if isinstance(key, int):
+            return self._tensor(key)
+        raise AssertionError(f"value {key} of {self.writing.call.path} was never made")
+
+    def _module(self, key: str) -> ast.expr:
+        path = key[len("module:"):]
+        below = relative(path, self.writing.call.path)
+        if below:
+            return self.writing.writer.structure.expression(self.writing.call.module, below)
+        self.body.children.pop(path, None)
+        return self._handed_down(key, path.rpartition(".")[2])
+
+    def _tensor(self, index: int) -> ast.expr:
+        value = self.writing.recording.values[index]
+        first = index
+        while self.writing.recording.values[first].previous is not None and \
+                self.writing.recording.values[first].kind in ("parameter", "buffer", "attribute"):
+            first = self.writing.recording.values[first].previous  # type: ignore[assignment]
+        if value.kind in ("parameter", "buffer"):
+            below = relative(value.name, self.writing.call.path)
+            if below:
+                self.body.tensors[value.name] = first
+                return self.writing.writer.structure.expression(self.writing.call.module, below)
+        elif value.kind in ("attribute", "constant"):
+            name = attribute_name(value.name.rpartition(".")[2] if value.name else "constant")
+            base, number = name, 1
+            while self.body.constants.get(name, index) != index:
+                number += 1
+                name = f"{base}_{number}"
+            self.body.constants[name] = index
+            return ast.Attribute(ast.Name("self", ast.Load()), name, ast.Load())
+        return self._handed_down(index, value.name.rpartition(".")[2] or "x")
+
+    def _handed_down(self, key: Key, name: str) -> ast.expr:
+        if key not in self.extra:
+            name, base, number = variable_name(name), variable_name(name), 1
+            while name in self.extra.values() or name in self.taken or name in self.names.values():
+                number += 1
+                name = f"{base}_{number}"
+            self.extra[key] = name
+        return ast.Name(self.extra[key], ast.Load())
+
+
+def _keys(node: ast.expr | None) -> Counter:
+    if node is None:
+        return Counter()
+    values, sizes = mentions(node)
+    for (key, _), count in sizes.items():
+        values[key] += count
+    return values
