@@ -22,6 +22,7 @@ def fractional_max_pool_at_with_indices(x: mx.array, samples: mx.array, kernel_s
     """Maximum of each window of (N, *spatial, C) and its flat index over the spatial axes. ``samples``
     (N, C, n) place the windows; in two dimensions torch gives the width's number first."""
     batch, *sizes, channels = x.shape
+    samples = samples[:batch]
     n, window = len(sizes), math.prod(kernel_size)
     index = mx.zeros((1,) * (2 * n + 2), mx.int32)
     for axis, (size, k, count) in enumerate(zip(sizes, kernel_size, output_size)):

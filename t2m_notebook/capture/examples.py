@@ -131,8 +131,10 @@ def _hint(error: Exception) -> str:
     hints = (
         ("not compiled with CUDA", "The forward asks for CUDA. Move the model and the example to the CPU, and look "
                                    "for a hard-coded .cuda() on the line above."),
-        ("Expected all tensors to be on the same device", "Model and example are on different devices: .to('cpu') both."),
-        ("expected scalar type", "The example's dtype does not fit the weights: token ids are torch.long, images float."),
+        ("Expected all tensors to be on the same device",
+         "Model and example are on different devices: .to('cpu') both."),
+        ("expected scalar type",
+         "The example's dtype does not fit the weights: token ids are torch.long, images float."),
         ("mat1 and mat2 shapes", "The example's shape does not fit the model."),
         ("Expected 3D", "The example's shape does not fit the model."),
         ("Given groups", "The example's channels do not fit the model (images are N×C×H×W)."),

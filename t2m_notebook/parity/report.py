@@ -88,8 +88,8 @@ def measured_tree(root: ModuleNode, results: list[ParityResult]) -> ModuleNode:
         children = tuple(made[id(child)] for child in node.children)
         status, reason, number = _verdict(node, children, by_path.get(node.shared_with or node.path, []))
         operations = tuple(_operation(op, by_node.get(op.child or "")) for op in node.operations)
-        made[id(node)] = by_node[node.path] = dataclasses.replace(node, status=status, reason=reason, max_difference=number,
-                                             children=children, operations=operations)
+        made[id(node)] = by_node[node.path] = dataclasses.replace(
+            node, status=status, reason=reason, max_difference=number, children=children, operations=operations)
     return made[id(root)]
 
 

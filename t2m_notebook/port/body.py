@@ -27,6 +27,7 @@ from .names import assigned_names, attribute_name, names_through_returns, variab
 from .resolving import Resolver
 from .rolling import roll
 from .scopes import escapes, producers
+from .sizes import name_sizes
 from .statements import arrange
 from .structure import Structure, is_chain, relative
 from .views import CannotFollow, Views
@@ -336,6 +337,12 @@ class _Writing:
 
     def _add(self, targets: list[Key], node: ast.expr, names: tuple[str, ...] = (), unpack: bool = False,
              hint: str = "x", place: Any = None) -> None:
+        if len(targets) == 1 and isinstance(node, ast.Name) and node.id == f"${targets[0]}":
+            # The same tensor handed back: at most it gets the name that the source gives it now.
+            made = next((raw for raw in reversed(self.raws) if raw.targets == targets), None)
+            if made is not None and not made.names:
+                made.names = names
+            return
         self.raws.append(Raw(targets, node, names, unpack, hint, place))
         self.made.update(targets)
 
@@ -382,8 +389,11 @@ class _Writing:
     def _finish(self, returned: ast.expr | None) -> None:
         raws = arrange(roll(self.raws, returned, self._size_at), returned)
         resolver = Resolver(self)
-        self.body.statements = collapse(resolver.write(raws, returned))
+        statements = collapse(resolver.write(raws, returned))
         self.body.parameters = resolver.parameters()
+        ranks = {variable_name(name): len(self.recording.values[value.index].shape)
+                 for name, value in self.signature if isinstance(value, Ref)}
+        self.body.statements = name_sizes(statements, self.body.parameters, ranks)
         self.body.extra = list(resolver.extra.items())
 
 

@@ -26,6 +26,8 @@ class Resolver:
         self.names: dict[Key, str] = {}
         self.used_parameters: set[str] = set()
         self.extra: dict[Key, str] = {}
+        self.lengths = {variable_name(name): (type(value), len(value)) for name, value in writing.signature
+                        if isinstance(value, (tuple, list))}
 
     def parameters(self) -> list[str]:
         ordered = [variable_name(name) for name, _ in self.writing.signature]
@@ -123,7 +125,7 @@ class Resolver:
                        sources[0] if single else ast.Call(ast.Name("zip", ast.Load()), sources, []), inner, [], lineno=0)
 
     def resolve(self, node: ast.expr) -> ast.expr:
-        return substitute(node, self.value, self.size)
+        return _Whole(self.lengths).visit(substitute(node, self.value, self.size))
 
     def size(self, key: Key, dim: int) -> ast.expr:
         axis = self.writing.writer.order(key).index(dim)
@@ -191,3 +193,23 @@ def _keys(node: ast.expr | None) -> Counter:
     for (key, _), count in sizes.items():
         values[key] += count
     return values
+
+
+class _Whole(ast.NodeTransformer):
+    """``(pair[0], pair[1])`` as ``pair`` where that is all of it."""
+
+    def __init__(self, lengths: dict[str, tuple[type, int]]):
+        self.lengths = lengths
+
+    def _visit(self, node):
+        self.generic_visit(node)
+        kind = tuple if isinstance(node, ast.Tuple) else list
+        bases = [item.value.id if isinstance(item, ast.Subscript) and isinstance(item.value, ast.Name)
+                 and isinstance(item.slice, ast.Constant) and item.slice.value == position else None
+                 for position, item in enumerate(node.elts)]
+        if bases and bases[0] is not None and len(set(bases)) == 1 and \
+                self.lengths.get(bases[0]) == (kind, len(bases)):
+            return ast.Name(bases[0], ast.Load())
+        return node
+
+    visit_Tuple = visit_List = _visit

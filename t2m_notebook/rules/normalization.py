@@ -34,8 +34,15 @@ def batch_norm_layer(m):
     bias = m.bias is not None or not affine
     plain = not isinstance(m, torch_nn.BatchNorm3d) and momentum is not None and bias
     cls = nn.BatchNorm if plain else blocks.BatchNormLastAxis
-    return cls(m.num_features, **_tidy(m.eps, momentum=momentum, affine=affine, bias=bias,
-                                       track_running_stats=tracks))
+    built = cls(m.num_features, **_tidy(m.eps, momentum=momentum, affine=affine, bias=bias,
+                                        track_running_stats=tracks))
+
+    def call(self, input):
+        if plain and tracks and m.training and input.numel == 0:
+            refuse("input", tuple(map(int, input.shape)), "nn.BatchNorm's running statistics of an empty batch become "
+                                                          "NaN, torch leaves them alone: skip empty batches")
+        return self(input)
+    return Layer(built, call=call)
 
 
 @layer(torch_nn.SyncBatchNorm)

@@ -114,7 +114,8 @@ def rename(name: str, mlx_name: str, *, layout: Layout = STANDARD, caveat: str =
     namespace, _, attribute = mlx_name.rpartition(".")
     target = Namespace(namespace).__getattr__(attribute) if namespace else Namespace(attribute)
 
-    def emit(x, **given):
+    def emit(x, *values, **named):
+        given = {**dict(zip(arguments, values, strict=False)), **named}
         axis_of = getattr(x if not isinstance(x, (list, tuple)) else x[0], "axis", None)
         renamed = {}
         for key, value in given.items():

@@ -10,30 +10,22 @@ forward, each moved as its rule says.
 
 from __future__ import annotations
 
-import ast
-import math
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
 import mlx.core as mx
 import mlx.nn as mlx_nn
-import numpy as np
 import torch
 from mlx.utils import tree_flatten, tree_unflatten
 from torch.utils._pytree import tree_map
 
-from t2m_notebook import blocks
 from t2m_notebook.capture import recorder as recording_room
-from t2m_notebook.capture.calls import bind_call, to_arrays, array_of
 from t2m_notebook.capture.recording import ModuleCall, flatten, refs
 from t2m_notebook.errors import Refused
-from t2m_notebook.rules.substitute import substitute
-from t2m_notebook.rules import (
-    AxisMove, Expr, OutputFacts, emit_layer, emit_layer_call, emit_op, standard, to_node)
 from t2m_notebook.rules.array import Order
-
-TOLERANCE = {"float16": 2e-3, "bfloat16": 1.6e-2}
+from tests.rules.replayed import Replayed, moved, placed
+from tests.rules.values import difference, to_mlx
 
 
 @dataclass
@@ -56,206 +48,6 @@ class Wrapped(torch.nn.Module):
 
     def forward(self, *args, **kwargs):
         return self.function(*args, **kwargs)
-
-
-def to_mlx(tensor: torch.Tensor) -> mx.array:
-    """A torch tensor as an MLX array of the dtype that the port would use."""
-    tensor = tensor.detach().resolve_conj().resolve_neg()
-    if tensor.dtype == torch.bfloat16:
-        bits = np.ascontiguousarray(tensor.view(torch.int16).numpy()).reshape(tensor.shape)
-        return mx.array(bits).view(mx.bfloat16)
-    array = tensor.numpy()
-    if array.dtype == np.float64:
-        array = array.astype(np.float32)
-    if array.dtype == np.complex128:
-        array = array.astype(np.complex64)
-    return mx.array(np.ascontiguousarray(array).reshape(array.shape))
-
-
-def to_numpy(array: mx.array) -> np.ndarray:
-    return np.array(array.astype(mx.float32) if array.dtype == mx.bfloat16 else array)
-
-
-def kind_of(dtype: str) -> str:
-    for kind in ("bool", "complex", "uint", "int"):
-        if dtype.startswith(kind):
-            return "int" if kind == "uint" else kind
-    return "float"
-
-
-def difference(got: Any, want: torch.Tensor, extra: float = 1.0) -> str:
-    """Empty when ``got`` equals ``want``; else a sentence that says how they differ."""
-    if not isinstance(got, mx.array):
-        return f"a {type(got).__name__} instead of an array of shape {tuple(want.shape)}"
-    if tuple(got.shape) != tuple(want.shape):
-        return f"shape {tuple(got.shape)}, torch has {tuple(want.shape)}"
-    want_name, got_name = str(want.dtype).removeprefix("torch."), str(got.dtype).removeprefix("mlx.core.")
-    if kind_of(want_name) != kind_of(got_name):
-        return f"dtype {got_name}, torch has {want_name}"
-    if want_name in ("float16", "bfloat16", "float32", "complex64") and want_name != got_name:
-        return f"dtype {got_name}, torch has {want_name}"
-    want = want.detach().resolve_conj().resolve_neg()
-    reference = (want.float() if want.dtype == torch.bfloat16 else want).numpy(force=True)
-    if reference.size == 0:
-        return ""
-    value = to_numpy(got)
-    wide = np.complex128 if np.iscomplexobj(reference) else np.float64
-    if kind_of(want_name) in ("bool", "int"):
-        bad = int((value.astype(np.int64) != reference.astype(np.int64)).sum())
-        return f"{bad} of {reference.size} integers differ" if bad else ""
-    value, reference = value.astype(wide), reference.astype(wide)
-    finite = np.isfinite(reference)
-    if not (np.isfinite(value) == finite).all() or not (np.isnan(value) == np.isnan(reference)).all() \
-            or not (value[~finite & ~np.isnan(reference)] == reference[~finite & ~np.isnan(reference)]).all():
-        return "NaN or Inf stand at other positions"
-    if not finite.any():
-        return ""
-    delta = float(np.abs(value[finite] - reference[finite]).max())
-    limit = 1e-5 + TOLERANCE.get(want_name, 1e-4) * float(np.abs(reference[finite]).max())
-    return "" if delta <= limit * extra else f"max|Δ| {delta:.2e}, allowed {limit * extra:.1e}"
-
-
-def placed(module: torch.nn.Module, moves) -> list[tuple[str, torch.Tensor, Any]]:
-    """``(mlx name, torch tensor, axis move or None)`` for each parameter and buffer that MLX uses."""
-    found = []
-    for key, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        move = moves.get(key, "")
-        if move is None:
-            continue
-        target, move = move if isinstance(move, tuple) else (key, move)
-        found.append((target, tensor, (AxisMove(move) if isinstance(move, str) else move) if move else None))
-    return found
-
-
-def moved(tensor: torch.Tensor, move: Any) -> torch.Tensor:
-    return tensor if move is None else move.apply(tensor)
-
-
-class Replayed:
-    """The emitted function of one recording. Raises Refused, or KeyError for a missing rule."""
-
-    def __init__(self, recording, orders: dict[int, Order] | None = None):
-        self.recording, self.lines, self.caveats = recording, [], []
-        self.orders: dict[int, Order] = dict(orders or {})
-        self.layers: dict[str, Any] = {}
-        self.layer_weights: dict[str, tuple] = {}
-        self.layer_names: dict[int, str] = {}  # a layer called twice is built once
-        self.alias: dict[int, int] = {}
-        for event in recording.calls():
-            if isinstance(event, ModuleCall):
-                self._leaf(event)
-            else:
-                self._op(event)
-
-    def order(self, index: int) -> Order:
-        return self.orders.get(index, standard(len(self.recording.values[index].shape)))
-
-    def text(self, value: Any) -> str:
-        def size(index, dim):
-            axis = self.order(index).index(dim)
-            return ast.parse(f"v{index}.shape[{axis}]", mode="eval").body
-        node = substitute(to_node(value), lambda index: ast.Name(f"v{index}", ast.Load()), size)
-        return ast.unparse(ast.fix_missing_locations(node))
-
-    def _convert(self, index: int, order: Order) -> None:
-        have = self.order(index)
-        if have != order:
-            axes = [have.index(dim) for dim in order]
-            self.lines.append(f"v{index} = mx.transpose(v{index}, {axes})")
-            self.orders[index] = order
-
-    def _op(self, call) -> None:
-        bound = bind_call(self.recording, call, self.order)
-        if bound is None:
-            raise KeyError(call.name)
-        plan = bound.plan()
-        for array, order in zip(bound.arrays, plan.inputs, strict=True):
-            self._convert(array.index, order)
-        bound = bind_call(self.recording, call, self.order)
-        facts = [OutputFacts(f.shape, f.dtype, order)
-                 for f, order in zip(bound.call.outputs, plan.outputs, strict=True)]
-        emitted = emit_op(bound.rule, bound.call, facts)
-        self.caveats += emitted.caveats
-        for index, order in zip(bound.outputs, plan.outputs, strict=True):
-            self.orders[index] = order
-        self._bind(call, emitted.value)
-
-    def _bind(self, call, value) -> None:
-        targets = [after for _, after in call.mutated] or None
-        if targets is None:
-            self._assign(call.outputs, value, f"t{call.index}")
-            return
-        for target, item in zip(targets, value if isinstance(value, (tuple, list)) else [value], strict=False):
-            self.lines.append(f"v{target} = {self.text(item)}")
-        for output, target in zip(refs(call.outputs), targets, strict=False):
-            if output != target:
-                self.lines.append(f"v{output} = v{target}")
-
-    def _assign(self, outputs, value, temporary) -> None:
-        indices = refs(outputs)
-        if isinstance(outputs, (tuple, list)) and not isinstance(value, (tuple, list)) or \
-                (isinstance(outputs, dict) and not isinstance(value, dict)):
-            self.lines.append(f"{temporary} = {self.text(value)}")
-            for path, ref in flatten(outputs):
-                keys = "".join(f"[{part}]" if part.isdigit() else f"[{part!r}]" for part in path.split("."))
-                self.lines.append(f"v{ref.index} = {temporary}{keys}")
-            return
-        if isinstance(value, (tuple, list)) and isinstance(outputs, (tuple, list)):
-            for output, item in zip(outputs, value, strict=True):
-                self._assign(output, item, temporary + "_")
-            return
-        if len(indices) == 1:
-            self.lines.append(f"v{indices[0]} = {self.text(value)}")
-
-    def _leaf(self, call: ModuleCall) -> None:
-        emitted = emit_layer(call.module)
-        if emitted is None:
-            raise KeyError(f"layer {type(call.module).__module__}.{type(call.module).__qualname__}")
-        self.caveats += emitted.caveats
-        name = self.layer_names.setdefault(id(call.module), f"layer{call.index}")
-        lookup = lambda index: array_of(self.recording, index, self.order(index))
-        args, kwargs = to_arrays(call.args, lookup), to_arrays(call.kwargs, lookup)
-        from t2m_notebook.rules import Call, arrays_in
-        arrays = arrays_in([args, kwargs])
-        outputs = [self.recording.values[i] for i in refs(call.outputs)]
-        facts = tuple(OutputFacts(o.shape, o.dtype, standard(len(o.shape))) for o in outputs)
-        plan = emitted.rule.layout.forward(Call(name, {"input": args}, facts), arrays, [None] * len(facts))
-        for array, order in zip(arrays, plan.inputs, strict=True):
-            self._convert(array.index, order)
-        args, kwargs = to_arrays(call.args, lookup), to_arrays(call.kwargs, lookup)
-        for index, order in zip(refs(call.outputs), plan.outputs, strict=True):
-            self.orders[index] = order
-        use = emit_layer_call(emitted, Expr(ast.Name(name, ast.Load())), args, kwargs,
-                              inline=not call.module.state_dict())
-        self.caveats += use.caveats
-        if emitted.layer.constructor is not None:
-            self.layers[name] = self.text(emitted.layer.constructor)
-            self.layer_weights[name] = (call.module, emitted.weights)
-        self._assign(call.outputs, use.value, f"t{call.index}")
-
-    def namespace(self, initial: dict[int, torch.Tensor] | None = None) -> dict[str, Any]:
-        """Names that the emitted function uses: every layer built, with its weights.
-        ``initial`` gives, by ``id``, the content that a parameter or buffer had before the forward."""
-        names = {"mx": mx, "nn": mlx_nn, "math": math, **{k: v for k, v in vars(blocks).items() if not k.startswith("_")}}
-        for name, constructor in self.layers.items():
-            layer = names[name] = eval(constructor, names)
-            if isinstance(layer, mlx_nn.Module):
-                module, moves = self.layer_weights[name]
-                weights = [(target, to_mlx(moved((initial or {}).get(id(tensor), tensor).detach(), move)))
-                           for target, tensor, move in placed(module, moves)]
-                layer.load_weights(weights, strict=True)
-                layer.train(module.training)
-        return names
-
-    def source(self, inputs: list[int], outputs: list[int]) -> str:
-        body = list(self.lines)
-        for index in outputs:
-            order = self.order(index)
-            if order != standard(len(order)):
-                inverse = [order.index(dim) for dim in range(len(order))]
-                body.append(f"v{index} = mx.transpose(v{index}, {inverse})")
-        body.append(f"return [{', '.join(f'v{index}' for index in outputs)}]")
-        return f"def replayed({', '.join(f'v{i}' for i in inputs)}):\n" + "\n".join(f"    {line}" for line in body)
 
 
 def replay(function, args=(), kwargs=None, *, gradients: bool = True, orders: str = "standard",
@@ -291,8 +83,8 @@ def replay(function, args=(), kwargs=None, *, gradients: bool = True, orders: st
     def arrays_for(by_name: dict[str, torch.Tensor]) -> list[mx.array]:
         arrays = []
         for value in inputs:
-            key = value.name.replace("args", "0", 1) if value.name.startswith("args") else value.name.replace("kwargs", "1", 1)
-            tensor = by_name.get(key)
+            place = ("args", "0") if value.name.startswith("args") else ("kwargs", "1")
+            tensor = by_name.get(value.name.replace(*place, 1))
             if tensor is None:
                 tensor = recording.tensors[value.index]
             if value.kind in ("parameter", "buffer"):
@@ -414,7 +206,8 @@ def _gradients(replayed, names, inputs, arrays, given, result, args, kwargs) -> 
         for (name, target, _, _), array in zip(weighted, chosen_parameters, strict=True):
             names[name].update(tree_unflatten([(target, array)]))
         out = names["replayed"](*full)
-        return sum((out[i].astype(mx.float32) * w.astype(mx.float32)).sum() for i, w in zip(use, mlx_weights, strict=True))
+        return sum((out[i].astype(mx.float32) * weight.astype(mx.float32)).sum()
+                   for i, weight in zip(use, mlx_weights, strict=True))
 
     try:
         argnums = tuple(i for i, part in enumerate((targets, weighted)) if part)

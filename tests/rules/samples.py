@@ -71,6 +71,11 @@ def module_entries() -> dict[str, object]:
     return {entry.name: entry for entry in module_db}
 
 
+def _plain(operation):
+    """An operation as a function that looks up nothing but its arguments."""
+    return lambda *args, **kwargs: operation(*args, **kwargs)
+
+
 def run_op(name: str, dtype: torch.dtype = torch.float32, seed: int = 0, seconds: float = 20.0,
            orders: str = "standard", gradients: bool = True, limit: int | None = None) -> Tally:
     """Every sample of the op_db entries called ``name``, or about ``limit`` of them spread over each entry."""
@@ -85,8 +90,8 @@ def run_op(name: str, dtype: torch.dtype = torch.float32, seed: int = 0, seconds
         for number, sample in samples[::-(-len(samples) // limit)] if limit and samples else samples:
             if tally.counts and time.perf_counter() - started > seconds:  # one at least, however slow the machine
                 break
-            call = lambda *a, _op=entry.op, **k: _op(*a, **k)
-            outcome = replay(call, (sample.input, *sample.args), sample.kwargs, gradients=differentiable, orders=orders)
+            outcome = replay(_plain(entry.op), (sample.input, *sample.args), sample.kwargs, gradients=differentiable,
+                             orders=orders)
             tally.add(f"sample {number}: {sample.summary() if hasattr(sample, 'summary') else ''}", outcome)
     return tally
 
@@ -101,6 +106,8 @@ def run_module(name: str, dtype: torch.dtype = torch.float32, seed: int = 0, ord
             construct, forward = given.constructor_input, given.forward_input
             module = entry.module_cls(*construct.args, **construct.kwargs).to(dtype)
             module.train(training)
+            if any(isinstance(p, torch.nn.parameter.UninitializedTensorMixin) for p in module.parameters()):
+                module(*forward.args, **forward.kwargs)  # what a person is told to do with a lazy layer
             outcome = replay(module, forward.args, forward.kwargs, orders=orders)
             tally.add(f"sample {number}: {given.desc or construct.kwargs or construct.args}", outcome)
     return tally
