@@ -48,7 +48,13 @@ $(TEST): $(CORE)
 	@.ci/system-packages
 	@touch $@ $(EXAMPLES)
 
-lab: $(EXAMPLES)
+# JupyterLab asks on its first start whether it may fetch news. This venv answers no; the user's own settings stay.
+LAB_DEFAULTS := $(VENV)/etc/jupyter/labconfig/default_setting_overrides.json
+$(LAB_DEFAULTS): $(EXAMPLES)
+	@mkdir -p $(@D)
+	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' > $@
+
+lab: $(EXAMPLES) $(LAB_DEFAULTS)
 	@$(PY) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) \
 		--LabApp.default_url=/lab/tree/notebooks/quickstart.ipynb --LabApp.news_url=None \
 		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(LAB_ARGS)

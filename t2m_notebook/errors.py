@@ -50,6 +50,14 @@ class Refused(T2MError):
         super().__init__(f"{text}: {hint}" if hint else text)
 
 
+class RuleFailed(Refused):
+    """A rule raised something else than a refusal: a defect of the rule, which costs the one
+    operation and not the whole analysis."""
+
+    def __init__(self, error: Exception):
+        super().__init__("its rule failed", None, f"{type(error).__name__}: {error}. This is a defect of the rule.")
+
+
 class DuplicateRule(T2MError):
     """Two rules claim the same torch name."""
 

@@ -20,7 +20,7 @@ from .capture.generalise import generalise, same_program
 from .capture.leaves import is_leaf
 from .coverage import coverage_of
 from .errors import T2MError
-from .parity.examples import other_examples
+from .parity.examples import fresh, other_examples
 from .types import AnalysisReport, PortedClass, PortSummary
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def port(model: torch.nn.Module, args: Any = (), kwargs: Mapping[str, Any] | Non
         model = as_whole_model(model)
     if progress:
         progress("recording", 0, 1)
-    example, _ = record(model, args, kwargs, keep="boundaries")
+    example, _ = record(model, *fresh(args, kwargs), keep="boundaries")
     recording, others = generic_recording(example, args, kwargs)
     if progress:
         progress("writing MLX", 0, 1)
@@ -82,7 +82,7 @@ def generic_recording(example: Recording, args: tuple, kwargs: dict[str, Any]) -
     for _, other_args, other_kwargs in other_examples(args, kwargs):
         try:
             with torch.random.fork_rng(devices=[]):
-                other, _ = record(example.model, other_args, other_kwargs, keep="boundaries")
+                other, _ = record(example.model, *fresh(other_args, other_kwargs), keep="boundaries")
         except T2MError:
             continue  # torch does not take this size
         if not same_program(example, other):

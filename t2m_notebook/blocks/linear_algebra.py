@@ -4,7 +4,7 @@ derivative results for forward and reverse mode algorithmic differentiation" (20
 
 import mlx.core as mx
 
-__all__ = ["cholesky_factor", "determinant", "inverse", "log_determinant", "lu_factors", "mirrored",
+__all__ = ["cholesky_factor", "determinant", "full_singular_vectors", "inverse", "log_determinant", "lu_factors", "mirrored",
            "one_triangle", "qr_factors", "real_log_determinant", "singular_values", "singular_vectors",
            "solve_linear", "solve_triangle", "symmetric_eigenvalues", "symmetric_eigenvectors", "tensor_inverse",
            "tensor_solve"]
@@ -108,8 +108,9 @@ def one_triangle(a: mx.array, upper: bool = False) -> mx.array:
 
 
 def mirrored(a: mx.array) -> mx.array:
-    """The symmetric matrix that has the lower triangle of ``a``; the gradient reaches all of ``a``."""
-    return a + mx.stop_gradient(mx.tril(a) + mx.tril(a, -1).mT - a)
+    """The symmetric matrix that has the lower triangle of ``a``; the gradient reaches both triangles alike."""
+    even = (a + a.mT) / 2
+    return even + mx.stop_gradient(mx.tril(a) + mx.tril(a, -1).mT - even)
 
 
 def qr_factors(a: mx.array) -> tuple[mx.array, mx.array]:
@@ -143,17 +144,20 @@ def _diagonal(values: mx.array) -> mx.array:
 
 
 def symmetric_eigenvectors(a: mx.array, triangle: str = "L") -> tuple[mx.array, mx.array]:
-    """Eigenvalues, ascending, and eigenvectors (columns) of symmetric matrices."""
+    """Eigenvalues, ascending, and eigenvectors (columns) of symmetric matrices. LAPACK reads columns
+    first: given the transpose, it chooses the signs that it chooses for torch."""
+    flipped = "U" if triangle == "L" else "L"
+
     @mx.custom_function
     def eigh(a):
-        return mx.linalg.eigh(a, triangle, stream=mx.cpu)
+        return mx.linalg.eigh(a.mT, flipped, stream=mx.cpu)
 
     @eigh.vjp
     def gradient(a, cotangents, outputs):
         (values, vectors), (grad_values, grad_vectors) = outputs, cotangents
         off_diagonal = 1 - mx.eye(values.shape[-1], dtype=values.dtype)
-        inner = vectors.mT @ grad_vectors / _differences(values) * off_diagonal + _diagonal(grad_values)
-        return vectors @ inner @ vectors.mT
+        inner = vectors.mT @ grad_vectors / _differences(values) * off_diagonal
+        return vectors @ ((inner + inner.mT) / 2 + _diagonal(grad_values)) @ vectors.mT
 
     return eigh(a)
 
@@ -187,11 +191,18 @@ def singular_values(a: mx.array) -> mx.array:
     return svdvals(a)
 
 
+def full_singular_vectors(a: mx.array) -> tuple[mx.array, mx.array, mx.array]:
+    """``u, s, vt`` with all vectors: ``(..., M, M), (..., K), (..., N, N)``. LAPACK reads columns first:
+    given the transpose, it chooses the signs that it chooses for torch."""
+    v, s, ut = mx.linalg.svd(a.mT, stream=mx.cpu)
+    return ut.mT, s, v.mT
+
+
 def singular_vectors(a: mx.array) -> tuple[mx.array, mx.array, mx.array]:
     """Reduced ``u, s, vt`` with ``u * s @ vt = a``: ``(..., M, K), (..., K), (..., K, N)``."""
     @mx.custom_function
     def svd(a):
-        u, s, vt = mx.linalg.svd(a, stream=mx.cpu)
+        u, s, vt = full_singular_vectors(a)
         count = s.shape[-1]
         return u[..., :count], s, vt[..., :count, :]
 

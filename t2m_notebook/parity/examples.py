@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 
+from ..capture.recorder import deep_tensors
 from ..capture.recording import is_container, items_of
 
 
 def map_tensors(value: Any, function: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    """``value`` with every tensor in its containers replaced; anything else as it is."""
+    """``value`` with every tensor replaced: in containers, and in objects with attributes (a
+    key-value cache), which are copied. Anything else as it is."""
     if isinstance(value, torch.Tensor):
         return function(value)
     if isinstance(value, tuple):
@@ -21,7 +24,24 @@ def map_tensors(value: Any, function: Callable[[torch.Tensor], torch.Tensor]) ->
         return [map_tensors(item, function) for item in value]
     if isinstance(value, Mapping) and type(value) is dict:
         return {key: map_tensors(item, function) for key, item in value.items()}
+    if not isinstance(value, Mapping) and any(True for _ in deep_tensors(value, "")):
+        made = copy.copy(value)
+        for name, item in vars(value).items() if hasattr(value, "__dict__") else ():
+            object.__setattr__(made, name, map_tensors(item, function))
+        return made
     return value
+
+
+def fresh(args: tuple, kwargs: Mapping[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    """A copy of an example for one run: a model may write into its inputs, or into a cache."""
+    copies: dict[int, torch.Tensor] = {}
+
+    def cloned(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in copies:
+            copies[id(tensor)] = tensor.detach().clone().requires_grad_(tensor.requires_grad)
+        return copies[id(tensor)]
+
+    return map_tensors(args, cloned), map_tensors(dict(kwargs), cloned)
 
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:

@@ -17,7 +17,7 @@ from ..errors import WorkerFailed
 from ..port.values import as_mlx, laid_out
 from ..types import ParityResult, Status
 from .checks import Check, module_checks
-from .examples import other_examples, tensors_in
+from .examples import fresh, other_examples, tensors_in
 from .report import ParityReport, assemble
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ def _determinism(port: Port) -> list[str]:
     """Run torch twice: a model that answers differently can't be compared."""
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            again = port.model(*port.args, **port.kwargs)
+            args, kwargs = fresh(port.args, port.kwargs)
+            again = port.model(*args, **kwargs)
     except Exception:  # the example was recorded once; a second run may meet changed state
         return ["torch could not run the example a second time: the model keeps state from the first"]
     from ..port.artefact import example_tensors
@@ -137,7 +138,8 @@ def _other_shapes(port: Port, root: Check, folder: Path, notes: list[str]) -> li
             continue
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                expected = port.model(*args, **kwargs)
+                run_args, run_kwargs = fresh(args, kwargs)
+                expected = port.model(*run_args, **run_kwargs)
         except Exception:
             continue  # torch does not take this shape either
         wanted = [tensor for _, tensor in flatten(expected)]

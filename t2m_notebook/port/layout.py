@@ -28,7 +28,7 @@ from ..rules import (
     OutputFacts,
     Plan,
     arrays_in,
-    emit_layer,
+    emit_layer, guarded,
     layer_rule,
     spec_name,
     standard,
@@ -103,10 +103,13 @@ def steps_of(recording: Recording) -> dict[int, Step]:
                     step.call, step.arrays, step.outputs = bound.call, bound.arrays, bound.outputs
                     step.layout = bound.rule.layout
         except Refused as refusal:
-            name = spec_name(event.name) if isinstance(event, OpCall) else type(event.module).__name__
-            step.problem = f"{name}: {refusal}"
+            step.problem = f"{_name(step)}: {refusal}"
             step.outputs = result_values(event) if isinstance(event, OpCall) else refs(event.outputs)
     return found
+
+
+def _name(step: Step) -> str:
+    return spec_name(step.event.name) if isinstance(step.event, OpCall) else type(step.event.module).__name__
 
 
 def _bind_leaf(recording: Recording, event: ModuleCall, step: Step, layers: dict) -> None:
@@ -146,7 +149,11 @@ def _wanted_orders(recording: Recording, steps: list[Step]) -> dict[int, Order]:
     for step in reversed(steps):
         if step.call is None:
             continue
-        desires = step.layout.backward(step.call, step.arrays, [wanted(i) for i in step.outputs])
+        try:
+            with guarded():
+                desires = step.layout.backward(step.call, step.arrays, [wanted(i) for i in step.outputs])
+        except Refused:
+            continue  # the forward pass will say so
         for array, desire in zip(step.arrays, desires, strict=True):
             if desire is not None and len(desire) == array.ndim:
                 votes[array.index][tuple(desire)] += 1
@@ -204,12 +211,18 @@ def _plan(recording: Recording, by_index: dict[int, Step], wanted: dict[int, Ord
             inputs = tuple(array.order for array in step.arrays)
             step.plan = Plan(inputs, tuple(standard(len(f.shape)) for f in step.call.outputs))
         else:
-            step.plan = step.layout.forward(step.call, step.arrays, [wanted.get(i) for i in step.outputs])
-            step.plan = _keep_together(recording, step, users, step.plan)
+            try:
+                with guarded():
+                    step.plan = step.layout.forward(step.call, step.arrays, [wanted.get(i) for i in step.outputs])
+                    step.plan = _keep_together(recording, step, users, step.plan)
+            except Refused as refusal:
+                step.problem, step.call = f"{_name(step)}: {refusal}", None
+                for index in step.outputs:
+                    orders[index] = standard(len(recording.values[index].shape))
+                continue
         for array, order in zip(step.arrays, step.plan.inputs, strict=True):
             if tuple(order) != array.order:
-                name = spec_name(step.event.name) if isinstance(step.event, OpCall) else step.call.name
-                plan.conversions.append(Conversion(step.event.index, array.index, tuple(order), array.order, name,
+                plan.conversions.append(Conversion(step.event.index, array.index, tuple(order), array.order, _name(step),
                                                    source_text(location(step.event.frames))))
         for index, order in zip(step.outputs, step.plan.outputs, strict=True):
             orders[index] = tuple(order)

@@ -2,7 +2,7 @@
 
 from .array import Array, Order, OutputFacts, channels_last, standard
 from .axes import AxisMove
-from .emission import Emitted, EmittedLayer, arrays_in, bind, emit_layer, emit_layer_call, emit_op
+from .emission import Emitted, EmittedLayer, arrays_in, bind, emit_layer, emit_layer_call, emit_op, guarded
 from .expression import (
     Expr, Namespace, Size, SizeFloat, binary, blocks, compare, dtype_text, math_module, mlx_dtype, mx, nn, to_node)
 from .layouts import (

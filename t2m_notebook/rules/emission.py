@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ..errors import Refused
+from ..errors import Refused, RuleFailed
 from .array import Array, OutputFacts
 from .expression import Expr
 from .layouts import Call
@@ -27,6 +28,17 @@ class Emitted:
 
     value: Any
     caveats: tuple[str, ...] = ()
+
+
+@contextlib.contextmanager
+def guarded() -> Iterator[None]:
+    """A defect inside a rule or a layout becomes a refusal of that one use."""
+    try:
+        yield
+    except (Refused, RecursionError):
+        raise
+    except Exception as error:
+        raise RuleFailed(error) from error
 
 
 def arrays_in(value: Any) -> list[Array]:
@@ -107,7 +119,8 @@ def emit_op(rule: OpRule, call: Call, outputs: Sequence[OutputFacts]) -> Emitted
     with collecting_caveats() as caveats:
         if rule.caveat:
             caveats.append(rule.caveat)
-        value = rule.emit(*positional, **arguments)
+        with guarded():
+            value = rule.emit(*positional, **arguments)
     return Emitted(value, tuple(caveats))
 
 
@@ -132,8 +145,9 @@ def emit_layer(module: Any, rule: LayerRule | None = None) -> EmittedLayer | Non
     with collecting_caveats() as caveats:
         if rule.caveat:
             caveats.append(rule.caveat)
-        made = rule.emit(module)
-    weights = rule.weights(module) if callable(rule.weights) else rule.weights
+        with guarded():
+            made = rule.emit(module)
+            weights = rule.weights(module) if callable(rule.weights) else rule.weights
     made = made if isinstance(made, Layer) else Layer(made)
     return EmittedLayer(rule, made, weights, tuple(caveats))
 
@@ -142,7 +156,7 @@ def emit_layer_call(emitted: EmittedLayer, target: Expr, args: Sequence[Any], kw
                     inline: bool = True) -> Emitted:
     """The expression that applies the layer ``target`` to recorded arguments."""
     layer = emitted.layer
-    with collecting_caveats() as caveats:
+    with collecting_caveats() as caveats, guarded():
         if inline and layer.inline is not None:
             value = layer.inline(*args, **kwargs)
         elif layer.call is not None:

@@ -153,7 +153,7 @@ def svd(x, full_matrices=True, driver=None):
     caveat(_SIGNS)
     if full_matrices:
         caveat(_NO_GRADIENT.format("the full singular vectors; pass full_matrices=False"))
-        return mx.linalg.svd(x, stream=mx.cpu)
+        return blocks.full_singular_vectors(x)
     return blocks.singular_vectors(x)
 
 
@@ -166,7 +166,7 @@ def old_svd(x, some=True, compute_uv=True):
     found = blocks.singular_vectors(_real(x))
     if not some:
         caveat(_NO_GRADIENT.format("the full singular vectors; pass some=True"))
-        found = mx.linalg.svd(x, stream=mx.cpu)
+        found = blocks.full_singular_vectors(x)
     return found[0], found[1], found[2].swapaxes(-1, -2)
 
 
@@ -192,9 +192,10 @@ def eig(x):
     return mx.linalg.eig(_real(x), stream=mx.cpu)
 
 
-@op("torch.linalg.eigvals", caveat=_NO_GRADIENT.format("the eigenvalues of a general matrix") + _SEQUENCE)
+@op("torch.linalg.eigvals", caveat=_NO_GRADIENT.format("the eigenvalues of a general matrix"))
 def eigvals(x):
-    return mx.linalg.eigvals(_real(x), stream=mx.cpu)
+    """LAPACK reads columns first: given the transpose, it finds the eigenvalues in torch's sequence."""
+    return mx.linalg.eigvals(_real(x).swapaxes(-1, -2), stream=mx.cpu)
 
 
 def _not_empty(x: Array) -> Array:

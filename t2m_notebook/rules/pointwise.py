@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .expression import blocks, mlx_dtype, mx
 from .layouts import POINTWISE
-from .promotion import as_floating, is_number, promoted, result, to_dtype, torch_common
+from .promotion import HALF, as_floating, is_number, promoted, result, to_dtype, torch_common
 from .registry import op
 
 
@@ -131,22 +131,24 @@ def lerp(x, end, weight, *, call):
     return x + weight * (end - x)
 
 
+def _combined(combine, x, first, second, value, call):
+    """``x + value * combine(first, second)``; half precision is rounded once, at the end, as in torch."""
+    dtype = torch_common(x, first, second)
+    x, first, second = promoted(x, first, second, want="float32" if dtype in HALF else None)
+    term = combine(first, second)
+    return result(x + (term if value == 1 else value * term), "float32" if dtype in HALF else dtype, call)
+
+
 @op("torch.addcmul", layout=POINTWISE)
 def addcmul(x, tensor1, tensor2, value=1, *, call):
     """`x + value * tensor1 * tensor2`."""
-    dtype = torch_common(x, tensor1, tensor2)
-    x, tensor1, tensor2 = promoted(x, tensor1, tensor2)
-    product = tensor1 * tensor2
-    return result(x + (product if value == 1 else value * product), dtype, call)
+    return _combined(lambda a, b: a * b, x, tensor1, tensor2, value, call)
 
 
 @op("torch.addcdiv", layout=POINTWISE)
 def addcdiv(x, tensor1, tensor2, value=1, *, call):
     """`x + value * tensor1 / tensor2`."""
-    dtype = torch_common(x, tensor1, tensor2)
-    x, tensor1, tensor2 = promoted(x, tensor1, tensor2)
-    quotient = tensor1 / tensor2
-    return result(x + (quotient if value == 1 else value * quotient), dtype, call)
+    return _combined(lambda a, b: a / b, x, tensor1, tensor2, value, call)
 
 
 def _of_two(name: str, function, *torch_names: str) -> None:

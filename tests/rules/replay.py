@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_map
 
 from t2m_notebook.capture import recorder as recording_room
 from t2m_notebook.capture.recording import ModuleCall, flatten, refs
-from t2m_notebook.errors import Refused
+from t2m_notebook.errors import Refused, RuleFailed
 from t2m_notebook.rules.array import Order
 from tests.rules.replayed import Replayed, moved, placed
 from tests.rules.values import difference, to_mlx
@@ -99,6 +99,8 @@ def replay(function, args=(), kwargs=None, *, gradients: bool = True, orders: st
     arrays = arrays_for(dict(copied))
     try:
         replayed = Replayed(recording, given)
+    except RuleFailed as failure:
+        return Outcome("differs", str(failure))
     except Refused as refusal:
         return Outcome("refused", str(refusal))
     except KeyError as missing:
