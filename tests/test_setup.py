@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import shutil
@@ -62,6 +63,13 @@ def test_lab_installs_torch_first_and_only_once(project):
     assert ("--allow-root" in first[4]) == (os.getuid() == 0)
     assert len(first) == 5
     assert project("lab", "LAB_ARGS=--no-browser --port=1") == first[4:]
+
+
+def test_lab_asks_no_question_about_news(project):
+    command, = [line for line in project("lab") if "jupyterlab" in line]
+    assert "--LabApp.news_url=None" in command and "NeverCheckForUpdate" in command
+    defaults = project.folder / ".venv" / "etc" / "jupyter" / "labconfig" / "default_setting_overrides.json"
+    assert json.loads(defaults.read_text())["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
 
 
 def test_the_others_share_what_is_installed(project):

@@ -13,8 +13,8 @@ def window_starts(sample: mx.array, size: int, count: int, window: int) -> mx.ar
     item and channel (N, C). The last window ends with the axis."""
     step = (size - window) / (count - 1) if count > 1 else 0.0
     place = mx.arange(count)[:, None]
-    start = mx.floor((place + sample[:, None]) * step) - mx.floor(sample[:, None] * step)
-    return mx.where(place == count - 1, size - window, start).astype(mx.int32)
+    start = ((place + sample[:, None]) * step).astype(mx.int32) - (sample[:, None] * step).astype(mx.int32)
+    return mx.where(place == count - 1, size - window, start)
 
 
 def fractional_max_pool_at_with_indices(x: mx.array, samples: mx.array, kernel_size,
@@ -34,8 +34,8 @@ def fractional_max_pool_at_with_indices(x: mx.array, samples: mx.array, kernel_s
     values = mx.take_along_axis(x.reshape(batch, -1, channels), index.reshape(batch, -1, channels), axis=1)
     values = values.reshape(index.shape)
     best = mx.stop_gradient(mx.argmax(values, axis=-2, keepdims=True))
-    pick = lambda a: mx.take_along_axis(a, best, axis=-2).squeeze(-2)
-    return pick(values), pick(index).astype(mx.int64)
+    value, place = (mx.take_along_axis(a, best, axis=-2).squeeze(-2) for a in (values, index))
+    return value, place.astype(mx.int64)
 
 
 def fractional_max_pool_at(x: mx.array, samples: mx.array, kernel_size, output_size) -> mx.array:

@@ -2,9 +2,8 @@
 
 import mlx.core as mx
 
-__all__ = ["bincount", "first_nonzero", "histogram_counts", "index_mean", "index_reduce", "neutral_element",
-           "places_along", "put_flat", "scatter",
-           "scatter_mean", "scatter_reduce", "set_diagonal"]
+__all__ = ["bincount", "fill_at", "first_nonzero", "histogram_counts", "index_mean", "index_reduce",
+           "neutral_element", "places_along", "put_flat", "scatter", "scatter_mean", "scatter_reduce", "set_diagonal"]
 
 
 def places_along(index: mx.array, axis: int) -> tuple[mx.array, ...]:
@@ -13,6 +12,13 @@ def places_along(index: mx.array, axis: int) -> tuple[mx.array, ...]:
     own = [mx.arange(size).reshape(-1, *[1] * (index.ndim - position - 1)) for position, size in enumerate(index.shape)]
     own[axis] = index
     return tuple(own)
+
+
+def fill_at(x: mx.array, axis: int, index: mx.array, value) -> mx.array:
+    """``value``, a number or an array without axes, at the places ``index`` along ``axis``."""
+    chosen = mx.zeros((x.shape[axis],), mx.bool_)
+    chosen[index] = True
+    return mx.where(chosen.reshape(-1, *[1] * (x.ndim - axis % x.ndim - 1)), value, x)
 
 
 def scatter(x: mx.array, axis: int, index: mx.array, values) -> mx.array:

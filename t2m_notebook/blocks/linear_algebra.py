@@ -4,8 +4,8 @@ derivative results for forward and reverse mode algorithmic differentiation" (20
 
 import mlx.core as mx
 
-__all__ = ["cholesky_factor", "determinant", "full_singular_vectors", "inverse", "log_determinant", "lu_factors", "mirrored",
-           "one_triangle", "qr_factors", "real_log_determinant", "singular_values", "singular_vectors",
+__all__ = ["cholesky_factor", "determinant", "full_singular_vectors", "inverse", "log_determinant", "lu_factors",
+           "mirrored", "one_triangle", "qr_factors", "real_log_determinant", "singular_values", "singular_vectors",
            "solve_linear", "solve_triangle", "symmetric_eigenvalues", "symmetric_eigenvectors", "tensor_inverse",
            "tensor_solve"]
 
@@ -108,9 +108,8 @@ def one_triangle(a: mx.array, upper: bool = False) -> mx.array:
 
 
 def mirrored(a: mx.array) -> mx.array:
-    """The symmetric matrix that has the lower triangle of ``a``; the gradient reaches both triangles alike."""
-    even = (a + a.mT) / 2
-    return even + mx.stop_gradient(mx.tril(a) + mx.tril(a, -1).mT - even)
+    """The symmetric matrix that has the lower triangle of ``a``; the gradient reaches all of ``a``."""
+    return a + mx.stop_gradient(mx.tril(a) + mx.tril(a, -1).mT - a)
 
 
 def qr_factors(a: mx.array) -> tuple[mx.array, mx.array]:

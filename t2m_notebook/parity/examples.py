@@ -100,4 +100,7 @@ def other_examples(args: tuple, kwargs: Mapping[str, Any]) -> Iterator[tuple[str
 
 def _grow(tensor: torch.Tensor, dim: int, extra: int) -> torch.Tensor:
     """``tensor`` with its first ``extra`` entries along ``dim`` appended."""
-    return torch.cat([tensor, tensor.narrow(dim, 0, extra)], dim) if extra > 0 else tensor
+    size = tensor.shape[dim]
+    if extra <= 0 or size == 0:
+        return tensor
+    return tensor.index_select(dim, torch.arange(size + extra, device=tensor.device) % size)

@@ -119,8 +119,8 @@ def _determinism(port: Port) -> list[str]:
         return ["torch could not run the example a second time: the model keeps state from the first"]
     from ..port.artefact import example_tensors
     _, recorded = example_tensors(port)
-    fresh = [tensor for _, tensor in flatten(again)]
-    for old, new in zip(recorded, fresh, strict=False):
+    second = [tensor for _, tensor in flatten(again)]
+    for old, new in zip(recorded, second, strict=False):
         if old is not None and (old.shape != new.shape or not torch.equal(
                 torch.nan_to_num(old.detach()) if old.is_floating_point() else old,
                 torch.nan_to_num(new.detach()) if new.is_floating_point() else new)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import keyword
-import re
+import unicodedata
 from functools import cache
 
 from ..capture.recording import Frame, locate
@@ -22,11 +22,16 @@ MODULE_NAMES = frozenset({
 _RESERVED = frozenset({"mx", "nn", "math", "self", "Path", "load", "partial"})
 
 
+def _word(name: str) -> str:
+    """``name`` with what can't stand in an identifier replaced, spelled as Python reads it."""
+    return "".join(c if f"a{c}".isidentifier() else "_" for c in unicodedata.normalize("NFKC", name))
+
+
 def attribute_name(name: str) -> str:
     """A torch attribute name as an MLX one: an underscore in front would hide it from
     ``parameters()``, some names belong to ``nn.Module`` itself, and digits need a letter."""
-    clean = re.sub(r"\W", "_", name).lstrip("_") or "layer"
-    if clean[0].isdigit():
+    clean = _word(name).lstrip("_") or "layer"
+    if not clean.isidentifier():
         clean = f"layer_{clean}"
     if clean in MODULE_NAMES or keyword.iskeyword(clean):
         clean += "_"
@@ -35,8 +40,8 @@ def attribute_name(name: str) -> str:
 
 def variable_name(name: str) -> str:
     """``name`` as a local variable that shadows nothing the generated code needs."""
-    clean = re.sub(r"\W", "_", name).strip("_") or "x"
-    if clean[0].isdigit():
+    clean = _word(name).strip("_") or "x"
+    if not clean.isidentifier():
         clean = f"x{clean}"
     if keyword.iskeyword(clean) or clean in _RESERVED or (clean in vars(builtins) and clean not in _HARMLESS):
         clean += "_"

@@ -90,7 +90,8 @@ class Resolver:
         if loop.count is not None:
             self.names[loop.index] = take("t")
             heads.append(ast.Name(self.names[loop.index], ast.Store()))
-            sources.append(ast.Call(ast.Name("range", ast.Load()), [self.resolve(loop.count)], []))
+            bounds: list[ast.expr] = [ast.Constant(loop.first)] if loop.first else []
+            sources.append(ast.Call(ast.Name("range", ast.Load()), [*bounds, self.resolve(loop.count)], []))
         for key, node in loop.items:
             sources.append(self.resolve(node))
             self.names[key] = take("x_t")

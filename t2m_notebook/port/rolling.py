@@ -29,6 +29,7 @@ class Loop:
     body: list[Raw]
     count: ast.expr | None = None  # how many steps, when an index is used
     index: str = ""  # key of the index
+    first: int = 0  # what the index starts at
     items: list[tuple[Key, ast.expr]] = field(default_factory=list)  # item of each step, the sequence
     updates: list[tuple[Key, Key]] = field(default_factory=list)  # carried variable, what it becomes
     collected: list[tuple[Key, Key]] = field(default_factory=list)  # list, what is appended
@@ -101,6 +102,7 @@ class _Roller:
         self.sequences: dict[int, tuple[Raw, Key]] = {}  # id of an unpacking raw -> (raw, item key)
         self.uses_index = False
         self.count_node: ast.expr | None = None
+        self.first = 0  # where the index that gives the count starts
 
     def run(self) -> list[Raw] | None:
         try:
@@ -134,7 +136,9 @@ class _Roller:
             own = (names[t],) if t < len(names) else ()
             before.append(Raw([variable], ast.Name(f"${first}", ast.Load()), own or (self.steps[1][p].hint,)))
             keeps = [k for k in keeps if k != variable]
-        loop = Loop(body, self.count_node if self.uses_index else None, f"index:{self.start}", [], updates)
+        loop = Loop(body, self.count_node if self.uses_index else None, f"index:{self.start}", self.first, [], updates)
+        for raw in body:
+            raw.node = self._indexed(raw.node)
         for raw, key in self.sequences.values():
             loop.items.append((key, raw.node))
         if not self.uses_index and not loop.items:
@@ -167,6 +171,22 @@ class _Roller:
         head = [raw for raw in self.raws[: self.start] if id(raw) not in dropped]
         return [*head, *before, whole, *after]
 
+    def _indexed(self, tree: ast.expr) -> ast.expr:
+        """Each running number in terms of the loop's index."""
+        prefix, first = f"$index:{self.start}:", self.first
+
+        class Put(ast.NodeTransformer):
+            def visit_Name(self, node: ast.Name) -> ast.AST:
+                if not node.id.startswith(prefix):
+                    return node
+                index: ast.expr = ast.Name(prefix[:-1], ast.Load())
+                shift = int(node.id[len(prefix):]) - first
+                if shift == 0:
+                    return index
+                return ast.BinOp(index, ast.Add() if shift > 0 else ast.Sub(), ast.Constant(abs(shift)))
+
+        return Put().visit(copy.deepcopy(tree))
+
     def _order_of(self, key: Key) -> str:
         return f"@like{key}"
 
@@ -187,8 +207,7 @@ class _Roller:
                     return first
                 if values == list(range(values[0], values[0] + self.count)):
                     self.uses_index = True
-                    index: ast.expr = ast.Name(f"$index:{self.start}", ast.Load())
-                    return index if values[0] == 0 else ast.BinOp(index, ast.Add(), ast.Constant(values[0]))
+                    return ast.Name(f"$index:{self.start}:{values[0]}", ast.Load())
             raise _Impossible
         made = copy.copy(first)
         for name, value in ast.iter_fields(first):
@@ -244,9 +263,10 @@ class _Roller:
                     item = item.lower if isinstance(item, ast.Slice) else item
                     return getattr(item, "value", None)
                 values = [value_of(other) for other in nodes]
-                if values == list(range(self.count)):
-                    self.count_node = self.size_at(_key(node.value.id), axis, self.count)
+                if all(type(v) is int for v in values) and values == list(range(values[0], values[0] + self.count)):
+                    self.count_node = self.size_at(_key(node.value.id), axis, values[0] + self.count)
                     if self.count_node is not None:
+                        self.first = values[0]
                         return
             axis += 1
 

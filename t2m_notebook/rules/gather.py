@@ -168,6 +168,8 @@ def index_copy(x, dim, index, source):
 
 @op("torch.index_fill")
 def index_fill(x, dim, index, value):
+    if isinstance(value, Array) and value.is_floating and x.ndim:  # a place named twice counts once in its gradient
+        return blocks.fill_at(x, dim, _flat_index(index), as_element(value, x))
     return SetItem(x, _along(x, dim, index) if x.ndim else Ellipsis, as_element(value, x))
 
 

@@ -10,7 +10,7 @@ from .expression import Expr, blocks, mlx_dtype, mx
 from .registry import caveat, op, refuse
 
 _NO_GRADIENT = "MLX has no gradient for {}"
-_SIGNS = "the sign of each vector is LAPACK's choice and may differ from torch's"
+_SIGNS = "the sign of each vector is LAPACK's choice; with another LAPACK than torch's it may differ"
 _SEQUENCE = "; their sequence and scale are LAPACK's choice and may differ from torch's"
 
 
@@ -249,6 +249,8 @@ def _tolerances(rtol: Any, atol: Any) -> dict[str, Any]:
 def pinv(x, rcond=None, hermitian=False, *, atol=None, rtol=None):
     """Singular values below the tolerance count as zero; the default tolerance is torch's.
     For a symmetric matrix torch reads the lower triangle."""
+    if hermitian:
+        caveat("where the matrix is not symmetric the gradient is that of its lower triangle mirrored")
     matrix = blocks.mirrored(_real(x)) if hermitian else _real(x)
     return blocks.pseudo_inverse(matrix, **_tolerances(rcond if rtol is None else rtol, atol))
 

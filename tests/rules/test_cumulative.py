@@ -10,7 +10,7 @@ from tests.rules.replay import replay
 
 NAMES = ["cumsum", "cumprod", "cummax", "cummin", "logcumsumexp", "diff", "gradient", "trapezoid", "trapz",
          "cumulative_trapezoid"]
-EXCEPTIONS = {"logcumsumexp": "gradient"}  # rounding beside a logit of 10000, in torch as well
+EXCEPTIONS = {"logcumsumexp": "gradient"}  # beside 10000: against float64 the port is as exact in float32, better in half
 
 
 @pytest.mark.parametrize("orders", ORDERS)

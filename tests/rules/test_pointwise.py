@@ -24,9 +24,8 @@ REFUSED = ["igamma", "igammac", "nextafter", "special.airy_ai", "special.bessel_
            "special.chebyshev_polynomial_t", "special.hermite_polynomial_h", "special.laguerre_polynomial_l",
            "special.legendre_polynomial_p"]
 EXCEPTIONS = {
-    # torch rounds the derivative to half precision at every step, the port once
-    "addcmul float16": "max|Δ|", "addcdiv float16": "max|Δ|", "polygamma bfloat16": "gradient",
-    "sinc bfloat16": "gradient", "expm1 complex64": "max|Δ|",  # exp(z) - 1
+    "polygamma bfloat16": "gradient",  # nearly 0 between two poles: rounding in both, against float64
+    "sinc bfloat16": "gradient",  # torch's is 1000 times further from the float64 result
 }
 
 

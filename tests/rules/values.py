@@ -8,12 +8,18 @@ import mlx.core as mx
 import numpy as np
 import torch
 
+from t2m_notebook.errors import Refused
+
 TOLERANCE = {"float16": 2e-3, "bfloat16": 1.6e-2}
 
 
 def to_mlx(tensor: torch.Tensor) -> mx.array:
     """A torch tensor as an MLX array of the dtype that the port would use."""
+    if tensor.layout is not torch.strided:
+        raise Refused("input", tensor.layout, "MLX has no sparse arrays: use the dense tensor, .to_dense()")
     tensor = tensor.detach().resolve_conj().resolve_neg()
+    if tensor.dtype == torch.complex32:
+        raise Refused("input", tensor.dtype, "MLX has no half-precision complex numbers: use complex64")
     if tensor.dtype == torch.bfloat16:
         bits = np.ascontiguousarray(tensor.view(torch.int16).numpy()).reshape(tensor.shape)
         return mx.array(bits).view(mx.bfloat16)

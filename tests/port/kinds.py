@@ -1,0 +1,394 @@
+"""Small models, each of one kind that needs a mechanism of the port: name -> (model, args, kwargs).
+
+Random weights, tiny sizes, written the way research code is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+
+
+class NestedInputs(nn.Module):
+    """Tensors inside dicts and lists, plain defaults."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, batch, scale=2.0, mask=None):
+        y = self.linear(batch["x"]) * scale + batch["z"][0]
+        return {"y": y, "parts": [batch["x"], {"k": batch["z"][1]}]}
+
+
+class AwkwardNames(nn.Module):
+    """Attributes that an mlx.nn.Module answers to itself, or would hide."""
+
+    def __init__(self):
+        super().__init__()
+        self.keys = nn.Linear(4, 4)
+        self.values = nn.Linear(4, 4)
+        self._hidden = nn.Linear(4, 4)
+        self.items = nn.ModuleDict({"a b": nn.Linear(4, 4), "1": nn.Linear(4, 4), "class": nn.ReLU()})
+        self.register_parameter("_p", nn.Parameter(torch.randn(4)))
+        self.state = nn.Parameter(torch.randn(4))
+
+    def forward(self, input):
+        k = self.keys(input)
+        h = self._hidden(self.values(k))
+        return self.items["class"](self.items["a b"](h) + self.items["1"](k)) * self._p + self.state
+
+
+class Pair(NamedTuple):
+    a: torch.Tensor
+    b: torch.Tensor
+
+
+@dataclass
+class Result:
+    logits: torch.Tensor
+    hidden: tuple
+
+
+class StructuredResult(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        h = self.linear(x)
+        return Result(h, (x + 1, Pair(h * 2, h.sum(-1)), None, 3))
+
+
+class WritesThroughViews(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = self.linear(x)
+        z = y.clone()
+        v = z[:, 1:3]
+        v.mul_(2)
+        w = z.view(-1)
+        w[0] = 5.0
+        z[:, 0] += 1
+        z.t().add_(1)
+        a, _ = z.chunk(2, 1)
+        a.zero_()
+        return z, y, v, torch.relu_(z.clone())
+
+
+class Block1d(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(4, 4, 3, padding=1)
+        self.norm = nn.GroupNorm(2, 4)
+
+    def forward(self, x):
+        return F.silu(self.norm(self.conv(x)))
+
+
+class Around(nn.Module):
+    def __init__(self, block):
+        super().__init__()
+        self.block = block
+        self.out = nn.Conv1d(4, 4, 1)
+
+    def forward(self, x):
+        return self.out(self.block(x))
+
+
+class SharedBlock(nn.Module):
+    """One module with weights held in two places, and called from a third."""
+
+    def __init__(self):
+        super().__init__()
+        block = Block1d()
+        self.first, self.second = Around(block), Around(block)
+
+    def forward(self, x):
+        return self.second(self.first(x)) + self.first.block(x)
+
+
+class LooseParameters(nn.Module):
+    """Parameter lists and dicts, tied weights, unsaved buffers, tensors as plain attributes."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = nn.ParameterList([nn.Parameter(torch.randn(4, 4)) for _ in range(3)])
+        self.extra = nn.ParameterDict({"bias": nn.Parameter(torch.randn(4))})
+        self.a = nn.Linear(4, 4, bias=False)
+        self.b = nn.Linear(4, 4, bias=False)
+        self.b.weight = self.a.weight
+        self.register_buffer("position", torch.randn(1, 6, 4), persistent=False)
+        self.scale = torch.tensor(0.5)
+        self.pair = (torch.ones(4) * 2,)
+
+    def forward(self, x):
+        for weight in self.weights:
+            x = torch.tanh(x @ weight)
+        return self.b(self.a(x)) + self.extra["bias"] + self.position[:, : x.shape[1]] * self.scale + self.pair[0]
+
+
+class Normed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = weight_norm(nn.Conv1d(3, 4, 3))
+        self.linear = spectral_norm(nn.Linear(4, 4))
+
+    def forward(self, x):
+        return self.linear(self.conv(x).transpose(1, 2))
+
+
+class StepsThroughTime(nn.Module):
+    """A Python loop over a sequence, its steps collected."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.GRUCell(4, 6)
+        self.out = nn.Linear(6, 2)
+
+    def forward(self, x):
+        h = x.new_zeros(x.shape[0], 6)
+        ys = []
+        for t in range(x.shape[1]):
+            h = self.cell(x[:, t], h)
+            ys.append(self.out(h))
+        return torch.stack(ys, 1), h
+
+
+class AttendingDecoder(nn.Module):
+    """Two carried states, a context, teacher forcing."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(20, 8)
+        self.encoder = nn.GRU(8, 8, bidirectional=True, batch_first=True)
+        self.decoder = nn.LSTMCell(8 + 16, 16)
+        self.attention = nn.Linear(16, 16)
+        self.out = nn.Linear(32, 20)
+
+    def forward(self, source, target):
+        memory, _ = self.encoder(self.embedding(source))
+        batch = source.size(0)
+        h = c = context = torch.zeros(batch, 16)
+        embedded, steps = self.embedding(target), []
+        for t in range(target.size(1)):
+            h, c = self.decoder(torch.cat([embedded[:, t], context], 1), (h, c))
+            weights = F.softmax(torch.bmm(memory, self.attention(h).unsqueeze(2)).squeeze(2), 1)
+            context = torch.bmm(weights.unsqueeze(1), memory).squeeze(1)
+            steps.append(self.out(torch.cat([h, context], 1)))
+        return torch.stack(steps, dim=1)
+
+
+class ConvolutionalMemory(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gates = nn.Conv2d(3 + 4, 16, 3, padding=1)
+        self.out = nn.Conv2d(4, 1, 1)
+
+    def forward(self, x):
+        B, T, _, H, W = x.shape
+        h, c = torch.zeros(B, 4, H, W), torch.zeros(B, 4, H, W)
+        for t in range(T):
+            i, f, o, g = torch.chunk(self.gates(torch.cat([x[:, t], h], 1)), 4, 1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+        return self.out(h)
+
+
+class CachedAttention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.q, self.kv, self.o = nn.Linear(16, 16), nn.Linear(16, 32), nn.Linear(16, 16)
+
+    def forward(self, x, past=None):
+        B, T, _ = x.shape
+        q = self.q(x).view(B, T, 4, 4).transpose(1, 2)
+        k, v = self.kv(x).chunk(2, -1)
+        k, v = k.view(B, T, 4, 4).transpose(1, 2), v.view(B, T, 4, 4).transpose(1, 2)
+        if past is not None:
+            k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
+        S = k.size(2)
+        mask = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+        a = (q @ k.transpose(-2, -1) / 2).masked_fill(~mask, -torch.inf).softmax(-1)
+        return self.o((a @ v).transpose(1, 2).reshape(B, T, 16)), (k, v)
+
+
+class CachedDecoder(nn.Module):
+    """Key-value cache in and out as nested tuples, tied head."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(11, 16)
+        self.layers = nn.ModuleList(CachedAttention() for _ in range(2))
+        self.head = nn.Linear(16, 11, bias=False)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, ids, pasts=None):
+        x, new = self.embedding(ids), []
+        for i, layer in enumerate(self.layers):
+            y, past = layer(x, pasts[i] if pasts is not None else None)
+            x = x + y
+            new.append(past)
+        return self.head(x), new
+
+
+class Quantiser(nn.Module):
+    """Nearest codebook row by argmin, straight-through, channels last and back."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 4, 2, 1), nn.ReLU(), nn.Conv2d(8, 4, 3, 1, 1))
+        self.codebook = nn.Embedding(16, 4)
+        self.decoder = nn.Sequential(nn.ConvTranspose2d(4, 8, 4, 2, 1), nn.ReLU(), nn.Conv2d(8, 3, 3, 1, 1))
+
+    def forward(self, x):
+        z = self.encoder(x).permute(0, 2, 3, 1).contiguous()
+        flat, rows = z.view(-1, 4), self.codebook.weight
+        distance = flat.pow(2).sum(1, keepdim=True) - 2 * flat @ rows.t() + rows.pow(2).sum(1)
+        index = distance.argmin(1)
+        q = self.codebook(index).view(z.shape)
+        loss = F.mse_loss(q.detach(), z) + 0.25 * F.mse_loss(q, z.detach())
+        q = z + (q - z).detach()
+        return self.decoder(q.permute(0, 3, 1, 2)), loss, index.view(z.shape[:-1])
+
+
+class ModulatedConvolution(nn.Module):
+    """One kernel a sample, through groups equal to the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.start = nn.Parameter(torch.randn(1, 4, 4, 4))
+        self.weight = nn.Parameter(torch.randn(6, 4, 3, 3))
+        self.style = nn.Linear(8, 4)
+
+    def forward(self, z):
+        x = self.start.repeat(z.shape[0], 1, 1, 1)
+        B, C, H, W = x.shape
+        w = self.weight[None] * self.style(z).view(B, 1, C, 1, 1)
+        w = w * torch.rsqrt(w.pow(2).sum([2, 3, 4]) + 1e-8).view(B, -1, 1, 1, 1)
+        y = F.conv2d(x.reshape(1, B * C, H, W), w.view(-1, C, 3, 3), padding=1, groups=B)
+        return F.interpolate(F.leaky_relu(y.view(B, -1, H, W), 0.2), scale_factor=2, mode="nearest")
+
+
+class ImageAttention(nn.Module):
+    """Attention over the pixels of a feature map, with a time embedding."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Conv2d(3, 8, 3, padding=1)
+        self.time = nn.Linear(16, 8)
+        self.norm = nn.GroupNorm(4, 8)
+        self.qkv = nn.Conv2d(8, 24, 1)
+        self.out = nn.Conv2d(8, 3, 1)
+
+    def forward(self, x, t):
+        frequencies = torch.exp(-math.log(10000) * torch.arange(8, dtype=torch.float32) / 8)
+        angles = t[:, None].float() * frequencies[None]
+        x = self.inner(x) + self.time(torch.cat([angles.sin(), angles.cos()], -1))[:, :, None, None]
+        B, C, H, W = x.shape
+        q, k, v = self.qkv(self.norm(x)).reshape(B, 3, C, H * W).unbind(1)
+        a = torch.softmax(torch.einsum("bci,bcj->bij", q, k) / math.sqrt(C), -1)
+        return self.out(x + torch.einsum("bij,bcj->bci", a, v).reshape(B, C, H, W))
+
+
+class GraphConvolution(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(5, 8), nn.Linear(8, 3)
+
+    def spread(self, x, edges):
+        n = x.size(0)
+        degree = torch.zeros(n).scatter_add_(0, edges[1], torch.ones(edges.size(1))).clamp(min=1)
+        return torch.zeros(n, x.size(1)).index_add_(0, edges[1], x[edges[0]]) / degree.unsqueeze(-1)
+
+    def forward(self, x, edges):
+        return self.two(self.spread(F.relu(self.one(self.spread(x, edges))), edges))
+
+
+class RotaryComplex(nn.Module):
+    """Rotary positions as complex numbers from an unsaved complex buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.k = nn.Linear(16, 16), nn.Linear(16, 8)
+        angles = torch.outer(torch.arange(32).float(), 1 / 10000 ** (torch.arange(0, 8, 2).float() / 8))
+        self.register_buffer("rotation", torch.polar(torch.ones_like(angles), angles), persistent=False)
+
+    def forward(self, x):
+        B, T, _ = x.shape
+
+        def rotate(t):
+            pairs = torch.view_as_complex(t.float().reshape(*t.shape[:-1], -1, 2))
+            return torch.view_as_real(pairs * self.rotation[None, :T, None, :]).flatten(3).type_as(t)
+
+        q = rotate(self.q(x).view(B, T, 2, 8))
+        k = rotate(self.k(x).view(B, T, 1, 8)).repeat_interleave(2, dim=2)
+        q, k = q.transpose(1, 2), k.transpose(1, 2)
+        return F.scaled_dot_product_attention(q, k, k, is_causal=True).transpose(1, 2).contiguous().view(B, T, 16)
+
+
+class Variadic(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x, *others, flag=True, bias=None, **named):
+        y = self.linear(x) + others[0]
+        return y * named["gain"] if flag else y
+
+
+def _sequential():
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(),
+        nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(4, 8, 3)), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5),
+        nn.Softmax(dim=1))
+
+
+def _half():
+    return nn.Sequential(nn.Embedding(10, 8), nn.Linear(8, 8), nn.GELU(), nn.LayerNorm(8)).bfloat16()
+
+
+#: name -> function giving (model, args, kwargs)
+KINDS = {
+    "nested_inputs": lambda: (NestedInputs(), ({"x": torch.randn(2, 4), "z": [torch.randn(2, 3), torch.randn(2, 1)]},), {}),
+    "awkward_names": lambda: (AwkwardNames(), (torch.randn(2, 4),), {}),
+    "structured_result": lambda: (StructuredResult(), (torch.randn(2, 4),), {}),
+    "writes_through_views": lambda: (WritesThroughViews(), (torch.randn(2, 4),), {}),
+    "shared_block": lambda: (SharedBlock(), (torch.randn(2, 4, 9),), {}),
+    "loose_parameters": lambda: (LooseParameters(), (torch.randn(2, 6, 4),), {}),
+    "normed": lambda: (Normed(), (torch.randn(2, 3, 9),), {}),
+    "steps_through_time": lambda: (StepsThroughTime(), (torch.randn(2, 5, 4),), {}),
+    "attending_decoder": lambda: (AttendingDecoder(), (torch.randint(0, 20, (2, 6)), torch.randint(0, 20, (2, 5))), {}),
+    "convolutional_memory": lambda: (ConvolutionalMemory(), (torch.randn(2, 4, 3, 8, 8),), {}),
+    "cached_decoder": lambda: (CachedDecoder(), (torch.randint(0, 11, (2, 3)), [
+        (torch.randn(2, 4, 5, 4), torch.randn(2, 4, 5, 4)) for _ in range(2)]), {}),
+    "quantiser": lambda: (Quantiser(), (torch.randn(1, 3, 16, 16),), {}),
+    "modulated_convolution": lambda: (ModulatedConvolution(), (torch.randn(2, 8),), {}),
+    "image_attention": lambda: (ImageAttention(), (torch.randn(1, 3, 8, 8), torch.tensor([5])), {}),
+    "graph_convolution": lambda: (GraphConvolution(), (torch.randn(6, 5), torch.randint(0, 6, (2, 12))), {}),
+    "rotary_complex": lambda: (RotaryComplex(), (torch.randn(1, 7, 16),), {}),
+    "variadic": lambda: (Variadic(), (torch.randn(2, 4), torch.randn(2, 4)), {"gain": torch.randn(2, 4)}),
+    "sequential_root": lambda: (_sequential(), (torch.randn(2, 3, 16, 16),), {}),
+    "layer_root": lambda: (nn.Conv2d(3, 4, 3), (torch.randn(1, 3, 8, 8),), {}),
+    "bfloat16": lambda: (_half(), (torch.randint(0, 10, (2, 5)),), {}),
+}
+
+
+def build(name: str, seed: int = 0):
+    """``(model in eval mode, args, kwargs)`` with norm statistics that matter."""
+    torch.manual_seed(seed)
+    model, args, kwargs = KINDS[name]()
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return model.eval(), args, kwargs
