@@ -51,6 +51,8 @@ def neutral_element(reduce: str, dtype: mx.Dtype):
     """The value that changes nothing when reduced with."""
     if reduce in ("add", "multiply"):
         return 0 if reduce == "add" else 1
+    if dtype == mx.bool_:
+        return reduce == "minimum"
     limits = mx.finfo(dtype) if mx.issubdtype(dtype, mx.floating) else mx.iinfo(dtype)
     if mx.issubdtype(dtype, mx.floating):
         return -float("inf") if reduce == "maximum" else float("inf")

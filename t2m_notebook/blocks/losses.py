@@ -7,7 +7,7 @@ import mlx.nn as nn
 
 __all__ = ["Loss", "at_least_zero", "binary_cross_entropy", "binary_cross_entropy_with_logits", "clipped_log",
            "cosine_embedding_loss", "elementwise_loss", "gaussian_nll_loss", "hinge_embedding_loss", "kl_div_loss",
-           "margin_ranking_loss", "pairwise_distances", "poisson_nll_loss", "reduce_loss", "soft_margin_loss",
+           "margin_ranking_loss", "paired_distances", "poisson_nll_loss", "reduce_loss", "soft_margin_loss",
            "triplet_margin_loss"]
 
 
@@ -134,7 +134,7 @@ def cosine_embedding_loss(x1, x2, y, margin=0.0, reduction="mean"):
     return reduce_loss(loss, reduction)
 
 
-def pairwise_distances(x, y, p=2.0, eps=1e-6):
+def paired_distances(x, y, p=2.0, eps=1e-6):
     """The ``p``-norm of ``x - y + eps`` over the last axis."""
     difference = mx.abs(x - y + eps)
     if math.isinf(p):
@@ -145,7 +145,7 @@ def pairwise_distances(x, y, p=2.0, eps=1e-6):
 def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, swap=False, reduction="mean"):
     """``max(0, margin + |anchor - positive| - |anchor - negative|)`` over the last axis; with ``swap``
     the negative's distance is the smaller of those to anchor and positive."""
-    near, far = pairwise_distances(anchor, positive, p, eps), pairwise_distances(anchor, negative, p, eps)
+    near, far = paired_distances(anchor, positive, p, eps), paired_distances(anchor, negative, p, eps)
     if swap:
-        far = mx.minimum(far, pairwise_distances(positive, negative, p, eps))
+        far = mx.minimum(far, paired_distances(positive, negative, p, eps))
     return reduce_loss(at_least_zero(margin + near - far), reduction)

@@ -22,7 +22,9 @@ def matrix_power(a: mx.array, n: int) -> mx.array:
 
 def matrix_exponential(a: mx.array) -> mx.array:
     """``exp(a)`` by scaling, a Taylor polynomial of degree 12, and squaring. The number of
-    squarings is chosen per matrix without branching, up to a norm of 4096."""
+    squarings is chosen per matrix without branching, up to a norm of 4096. Half precision is computed in float32."""
+    if a.dtype in (mx.float16, mx.bfloat16):
+        return matrix_exponential(a.astype(mx.float32)).astype(a.dtype)
     size = mx.abs(a).sum(axis=-2).max(axis=-1) if a.size else mx.zeros(a.shape[:-2])
     steps = mx.stop_gradient(mx.clip(mx.ceil(mx.log2(mx.maximum(size.astype(mx.float32), 1e-30))) + 1, 0, 13))
     scaled = a * mx.power(2.0, -steps)[..., None, None].astype(a.dtype)

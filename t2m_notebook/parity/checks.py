@@ -44,7 +44,8 @@ def module_checks(written: Written) -> list[Check]:
             found.append(Check(call.path, name, "", [], problem=written.plan.steps[call.index].problem
                                if call.index in written.plan.steps else "not ported"))
     known = set(recording.tensors)
-    return [c for c in found if c.problem or (c.wanted and set(c.wanted) <= known and c.reads <= known | _held(recording))]
+    readable = known | _held(recording)
+    return [c for c in found if c.problem or (c.wanted and set(c.wanted) <= known and c.reads <= readable)]
 
 
 def _held(recording: Recording) -> set[int]:

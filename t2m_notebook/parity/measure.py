@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,37 +75,42 @@ def _run(port: Port, checks: list[Check], folder: Path) -> list[ParityResult]:
     port.worker.request({"do": "values", "file": file})
     results = []
     for number, check in enumerate(checks):
-        try:
-            answer = port.worker.request({"do": "check", "checks": [_plain(number, check)]})
-            outcome = answer["results"][0] if answer["ok"] else answer
-        except WorkerFailed as failure:
-            outcome = {"error": str(failure)}
-            port.worker.request({"do": "load", "source": port.source, "folder": str(folder)})
-            port.worker.request({"do": "values", "file": file})
-        kind = "module" if check.path else "end to end" if port.example is port.recording else "other batch: recorded"
-        results.append(_result(port, check, kind, outcome))
+        outcome = _ask(port, {"id": number, "expression": check.expression,
+                              "wanted": [f"v{index}" for index in check.wanted]}, folder, file)
+        kind = "module" if check.path else "end to end" if port.example is port.recording else "other size: as recorded"
+        shapes = [port.recording.values[index].shape for index in check.wanted]
+        results.append(_result(port, check, kind, outcome, shapes))
         if port.progress:
             port.progress("comparing", number + 1, len(checks))
     return results
 
 
-def _plain(number: int, check: Check) -> dict[str, Any]:
-    return {"id": number, "expression": check.expression, "wanted": [f"v{index}" for index in check.wanted]}
+def _ask(port: Port, check: dict[str, Any], folder: Path, file: str) -> dict[str, Any]:
+    """One comparison in the worker. If that ends it, the next finds a new worker, loaded."""
+    try:
+        answer = port.worker.request({"do": "check", "checks": [check]})
+        return answer["results"][0] if answer["ok"] else answer
+    except WorkerFailed as failure:
+        port.worker.request({"do": "load", "source": port.source, "folder": str(folder)})
+        port.worker.request({"do": "values", "file": file})
+        return {"error": str(failure)}
 
 
-def _result(port: Port, check: Check, kind: str, outcome: dict[str, Any]) -> ParityResult:
+def _result(port: Port, check: Check, kind: str, outcome: dict[str, Any],
+            shapes: Sequence[Sequence[int]]) -> ParityResult:
     took = outcome.get("milliseconds", 0.0)
     if "error" in outcome:
         place = f" (line {outcome['line']})" if outcome.get("line") else ""
-        return ParityResult(check.path, check.class_name, kind, Status.DIVERGES, message=outcome["error"] + place,
-                            milliseconds=took)
+        # A stub that says why it could not be ported has measured nothing.
+        stub = outcome["error"].startswith("NotImplementedError") and bool(port.problems)
+        return ParityResult(check.path, check.class_name, kind, Status.MISSING if stub else Status.DIVERGES,
+                            message=outcome["error"] + place, milliseconds=took)
     verdicts = outcome["verdicts"]
     worst = max(verdicts, key=lambda v: (not v["ok"], (v["difference"] or 0.0) / (v["allowed"] or 1.0)), default=None)
     if worst is None:
         return ParityResult(check.path, check.class_name, kind, Status.PROVEN, 0.0, 0.0, 0.0, milliseconds=took)
     ok = all(v["ok"] for v in verdicts)
-    position = verdicts.index(worst)
-    shape = port.recording.values[check.wanted[position]].shape
+    shape = shapes[verdicts.index(worst)]
     return ParityResult(check.path, check.class_name, kind, Status.PROVEN if ok else Status.DIVERGES,
                         worst["difference"], worst["allowed"], worst["reference_max"], tuple(shape),
                         tuple(worst["shape"]), worst["message"], milliseconds=took)
@@ -150,17 +157,11 @@ def _other_shapes(port: Port, root: Check, folder: Path, notes: list[str]) -> li
         check, values = _at(port, root, args, kwargs, wanted)
         file = str(folder / f"values_{len(done)}.safetensors")
         save_file(values, file)
-        try:
-            port.worker.request({"do": "values", "file": file})
-            answer = port.worker.request({"do": "check", "checks": [check]})
-            outcome = answer["results"][0] if answer["ok"] else answer
-        except WorkerFailed as failure:
-            outcome = {"error": str(failure)}
-            port.worker.request({"do": "load", "source": port.source, "folder": str(folder)})
-        results.append(_result(port, root, f"other {what}: {shapes}", outcome))
-    for what in ("batch", "length", "image size"):
-        if what not in done and what == "batch" and root.reads:
-            notes.append("torch does not take this example at another batch size, so other sizes are not proven")
+        port.worker.request({"do": "values", "file": file})
+        outcome = _ask(port, check, folder, file)
+        results.append(_result(port, root, f"other {what}: {shapes}", outcome, [t.shape for t in wanted]))
+    if "batch" not in done and root.reads:
+        notes.append("torch does not take this example at another batch size, so other batches are not proven")
     return results
 
 
@@ -171,14 +172,8 @@ def _user_example(port: Port, root: Check, folder: Path) -> ParityResult:
     check, values = _at(port, root, port.args, port.kwargs, wanted)
     file = str(folder / "values_example.safetensors")
     save_file(values, file)
-    try:
-        port.worker.request({"do": "values", "file": file})
-        answer = port.worker.request({"do": "check", "checks": [check]})
-        outcome = answer["results"][0] if answer["ok"] else answer
-    except WorkerFailed as failure:
-        outcome = {"error": str(failure)}
-        port.worker.request({"do": "load", "source": port.source, "folder": str(folder)})
-    return _result(port, root, "end to end", outcome)
+    port.worker.request({"do": "values", "file": file})
+    return _result(port, root, "end to end", _ask(port, check, folder, file), [t.shape for t in wanted])
 
 
 def _at(port: Port, root: Check, args: tuple, kwargs: dict[str, Any], wanted: list[torch.Tensor]):
@@ -187,7 +182,6 @@ def _at(port: Port, root: Check, args: tuple, kwargs: dict[str, Any], wanted: li
     by_name = {path: tensor for name, value in argument_names(port.model, args, kwargs)
                for path, tensor in deep_tensors(value, name)}
     expression = root.expression
-    import re
     for path, index, _ in port.written.inputs:
         if path in by_name:
             values[f"w{index}"] = as_mlx(by_name[path], port.written.plan.orders[index])

@@ -65,9 +65,12 @@ class Worker:
             try:
                 process.stdin.write(json.dumps(request).encode() + b"\n")
                 process.stdin.flush()
+                return self._read(timeout or self.timeout)
             except BrokenPipeError:
                 raise WorkerFailed(self._obituary()) from None
-            return self._read(timeout or self.timeout)
+            except KeyboardInterrupt:
+                self.close_process()  # or its answer would be taken for the next request's
+                raise
 
     def _start(self) -> None:
         self.close_process()

@@ -116,9 +116,21 @@ def save(port: Port, folder: str | os.PathLike) -> Path:
     try:
         write_files(port, draft)
         os.chmod(draft, 0o755)
+        for name in FILES:
+            os.chmod(draft / name, 0o644)
         if target.is_dir():
-            for name in FILES:
-                os.replace(draft / name, target / name)
+            previous = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+            os.replace(target, previous / "port")
+            try:
+                os.replace(draft, target)
+                for other in (previous / "port").iterdir():  # what the user keeps beside the port stays
+                    if other.name not in FILES and other.name != "__pycache__":
+                        os.replace(other, target / other.name)
+            except BaseException:
+                os.replace(previous / "port", target)
+                raise
+            finally:
+                shutil.rmtree(previous, ignore_errors=True)
         else:
             os.replace(draft, target)
     finally:

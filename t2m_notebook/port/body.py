@@ -303,7 +303,8 @@ class _Writing:
             raise Refused(f"{type(event.module).__name__} shares a weight with another layer", None,
                           "only Linear and Embedding layers can")
         rule = op_rule(name)
-        weights = [event.module.weight] + ([event.module.bias] if getattr(event.module, "bias", None) is not None else [])
+        bias = getattr(event.module, "bias", None)
+        weights = [event.module.weight, *([bias] if bias is not None else [])]
         arrays = [array_of(self.recording, self._parameter(weight)) for weight in weights]
         values = [self.recording.values[i] for i in step.outputs]
         facts = [OutputFacts(v.shape, v.dtype, self.plan.orders[i]) for i, v in zip(step.outputs, values, strict=True)]

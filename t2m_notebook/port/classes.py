@@ -21,6 +21,7 @@ from .names import attribute_name, variable_name
 from .structure import Structure
 
 _CLASS = "$class:"
+_POSITIONAL = ("in_features", "out_features", "kernel_size")  # what MLX's layers call their first arguments
 
 
 @dataclass(slots=True)
@@ -84,7 +85,8 @@ class ClassWriter:
         return self.groups
 
     def _heights(self) -> None:
-        for path, instance in sorted(self.instances.items(), key=lambda item: -len(item[0].split(".")) if item[0] else 0):
+        deepest_first = sorted(self.instances.items(), key=lambda item: -len(item[0].split(".")) if item[0] else 0)
+        for path, instance in deepest_first:
             prefix = path + "." if path else ""
             below = [other.height for other_path, other in self.instances.items()
                      if other_path != path and other_path.startswith(prefix)]
@@ -98,7 +100,8 @@ class ClassWriter:
         frozen: list[str] = []
         children = {name: self._construct(child, _join(path, name)) for name, child in module._modules.items()
                     if child is not None}
-        if children and any(name.isdigit() for name in children) and self.structure.steps(module, ["0"])[0][1] == "layers":
+        listed = any(name.isdigit() for name in children)
+        if listed and self.structure.steps(module, ["0"])[0][1] == "layers":
             items: list[ast.expr] = [node or ast.Constant(None) for node in children.values()]
             statements.append(_assign("layers", _list(items)))
         else:
@@ -262,7 +265,8 @@ class ClassWriter:
             name = f"{base}_{number}"
         return name
 
-    def _class_node(self, group: Group, first: Instance, replace: dict[int, ast.expr], in_body: list[str]) -> ast.ClassDef:
+    def _class_node(self, group: Group, first: Instance, replace: dict[int, ast.expr],
+                    in_body: list[str]) -> ast.ClassDef:
         put = _Put(replace)
         init = [put.visit(s) for s in first.init]
         store = [_assign(name, ast.Name(name, ast.Load())) for name in in_body]
@@ -368,7 +372,7 @@ def _hints(statements: list[ast.stmt]) -> dict[int, str]:
                             names.setdefault(id(inner), f"{owner}_{keyword.arg}" if owner else keyword.arg)
                 for number, argument in enumerate(node.args):
                     if isinstance(argument, ast.Constant):
-                        word = ("in_features", "out_features", "kernel_size")[number] if number < 3 else f"size_{number}"
+                        word = _POSITIONAL[number] if number < len(_POSITIONAL) else f"size_{number}"
                         names.setdefault(id(argument), f"{owner}_{word}" if owner else word)
     ordered = _constants(statements)
     return {position: names[id(node)] for position, node in enumerate(ordered) if id(node) in names}

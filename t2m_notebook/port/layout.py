@@ -28,7 +28,8 @@ from ..rules import (
     OutputFacts,
     Plan,
     arrays_in,
-    emit_layer, guarded,
+    emit_layer,
+    guarded,
     layer_rule,
     spec_name,
     standard,
@@ -222,8 +223,9 @@ def _plan(recording: Recording, by_index: dict[int, Step], wanted: dict[int, Ord
                 continue
         for array, order in zip(step.arrays, step.plan.inputs, strict=True):
             if tuple(order) != array.order:
-                plan.conversions.append(Conversion(step.event.index, array.index, tuple(order), array.order, _name(step),
-                                                   source_text(location(step.event.frames))))
+                source = source_text(location(step.event.frames))
+                plan.conversions.append(Conversion(step.event.index, array.index, tuple(order), array.order,
+                                                   _name(step), source))
         for index, order in zip(step.outputs, step.plan.outputs, strict=True):
             orders[index] = tuple(order)
     for value in recording.values:

@@ -44,7 +44,8 @@ def _list_of(node: ast.expr) -> str | None:
         if base.attr == "shape":
             return None
         base = base.value
-    return ast.unparse(node.value) if isinstance(base, ast.Name) and base.id == "self" and base is not node.value else None
+    of_self = isinstance(base, ast.Name) and base.id == "self" and base is not node.value
+    return ast.unparse(node.value) if of_self else None
 
 
 def _shape(statement: ast.stmt) -> _Shape | None:

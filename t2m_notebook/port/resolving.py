@@ -122,8 +122,8 @@ class Resolver:
         for key in loop.keeps:
             held[self.names[key]] = max(held.get(self.names[key], -1), last.get(key, -1))
         single = len(heads) == 1
-        return ast.For(heads[0] if single else ast.Tuple(heads, ast.Store()),
-                       sources[0] if single else ast.Call(ast.Name("zip", ast.Load()), sources, []), inner, [], lineno=0)
+        over = sources[0] if single else ast.Call(ast.Name("zip", ast.Load()), sources, [])
+        return ast.For(heads[0] if single else ast.Tuple(heads, ast.Store()), over, inner, [], lineno=0)
 
     def resolve(self, node: ast.expr) -> ast.expr:
         return _Whole(self.lengths).visit(substitute(node, self.value, self.size))

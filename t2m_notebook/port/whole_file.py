@@ -57,7 +57,8 @@ def file_source(groups: list[Group], header: str) -> str:
     lines += ["", "import mlx.core as mx", "import mlx.nn as nn", ""]
     if "partial(" in everything and not any("partial" in line for line in standard):
         lines.insert(2, "from functools import partial")
-    parts = ["\n".join(lines), *[block.source for block in blocks], *classes, _LOAD.format(root=groups[-1].name).strip()]
+    load = _LOAD.format(root=groups[-1].name).strip()
+    parts = ["\n".join(lines), *[block.source for block in blocks], *classes, load]
     return format_source("\n\n\n".join(parts) + "\n")
 
 

@@ -9,7 +9,7 @@ import torch
 from .array import Array
 from .expression import Expr, dtype_text, mlx_dtype, mx
 from .layouts import POINTWISE
-from .promotion import cast, same_dtype
+from .promotion import cast, same_dtype, steady
 from .registry import op, refuse
 
 _TYPE_NAMES = {"FloatTensor": "float32", "DoubleTensor": "float64", "HalfTensor": "float16",
@@ -24,17 +24,19 @@ def converted(x: Array, dtype) -> Array:
         return x
     if x.is_complex and not want.startswith("complex"):
         return cast(mx.real(x), "float32", want) if want != "bool" else x.astype(mlx_dtype(want))
+    if x.is_floating and want == "bool":
+        return x != 0
     if x.is_floating and want in ("uint8", "uint16", "uint32", "uint64"):
-        return x.astype(mlx_dtype("int64")).astype(mlx_dtype(want))  # negative numbers wrap as in torch
+        return mx.stop_gradient(x).astype(mlx_dtype("int64")).astype(mlx_dtype(want))  # negative numbers wrap
     try:
-        return x.astype(mlx_dtype(want))
+        return (steady(x, x) if want.startswith("int") else x).astype(mlx_dtype(want))
     except KeyError:
         refuse("dtype", dtype, "MLX has no such dtype")
 
 
 @op("torch.Tensor.to", layout=POINTWISE)
 def to(x, *args, dtype=None, other=None):
-    """`x.astype(...)`; a change of device only is nothing in MLX."""
+    """`x.astype(...)`; a change of device only is nothing in MLX. The gradient ends at integers."""
     for argument in args:
         if isinstance(argument, torch.dtype):
             dtype = argument
@@ -50,7 +52,7 @@ def type_as(x, other):
     """`x.astype(other.dtype)`."""
     if same_dtype(x.dtype, other.dtype):
         return x
-    if x.is_complex or (x.is_floating and other.dtype.startswith("uint")):
+    if x.is_complex or (x.is_floating and not other.is_floating):
         return converted(x, other.dtype)
     return x.astype(Expr(ast.Attribute(other.node, "dtype", ast.Load())))
 

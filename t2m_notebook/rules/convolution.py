@@ -165,6 +165,14 @@ def _transposed_function(spatial: int):
     return transposed
 
 
+@op("torch.nn.functional.conv_tbc", "torch.conv_tbc")
+def conv_tbc(input, weight, bias, pad=0):
+    """`mx.conv1d` of (time, batch, channels); the weight is (width, in, out)."""
+    padding = {"padding": pad} if pad else {}
+    y = mx.conv1d(input.swapaxes(0, 1), weight.transpose(2, 0, 1), **padding).swapaxes(0, 1)
+    return y + bias
+
+
 for _n in (1, 2, 3):
     op(f"torch.nn.functional.conv{_n}d", layout=SPATIAL[_n])(_function(_n))
     op(f"torch.nn.functional.conv_transpose{_n}d", layout=_transposed_layout(_n))(_transposed_function(_n))

@@ -10,11 +10,11 @@ import torch
 from .array import Array
 from .expression import Expr, Namespace, blocks, mlx_dtype, mx
 from .layouts import POINTWISE, STANDARD
-from .promotion import cast, is_number, same_dtype, to_dtype
+from .promotion import cast, is_number, same_dtype, to_dtype, wrapped
 from .registry import caveat, op
 
 
-CUT_TO_INTEGERS = "the points are computed in float32 and cut to integers: one that falls on an integer may be one less"
+CUT_TO_INTEGERS = "the powers are computed in float32 and cut to integers: a whole one may be one less"
 
 
 def size_of(size: Any) -> tuple:
@@ -158,7 +158,13 @@ def _cut(bound: Any) -> Any:
 def arange(start=0, end=None, step=1, dtype=None, *, call):
     """`mx.arange`; whole numbers count in int64 as in torch."""
     start, end, step = _value(start), _value(end), _value(step)
-    if call.dtype.startswith(("int", "uint")):
+    whole = call.dtype.startswith(("int", "uint"))
+    numbers = [bound for bound in (start, end, step) if bound is not None]
+    if whole and call.dtype != "int64" and any(isinstance(n, float) for n in numbers) and all(map(is_number, numbers)):
+        first, last = (0, start) if end is None else (start, end)  # counted before the bounds are cut, unlike int64
+        count = math.ceil((last - first) / step)
+        return _cut(first) + _cut(step) * mx.arange(count, dtype=mlx_dtype(call.dtype))
+    if whole:
         start, end, step = map(_cut, (start, end, step))
     bounds = [start] if end is None else [start, end]
     if end is not None and is_number(start) and start == 0 and type(start) in (int, float):
@@ -172,28 +178,31 @@ def arange(start=0, end=None, step=1, dtype=None, *, call):
     return mx.arange(*arguments, dtype=mlx_dtype(call.dtype))
 
 
+def _points(start, end, steps, dtype: str) -> Expr:
+    start, end, steps = _value(start), _value(end), _value(steps)
+    if dtype.startswith(("int", "uint")):
+        start, end = wrapped(_cut(start), dtype), wrapped(_cut(end), dtype)
+    return blocks.linspace_from_both_ends(start, end, steps)
+
+
+def _cut_points(points: Expr, dtype: str) -> Expr:
+    if dtype.startswith("uint"):  # a negative float has no unsigned value
+        return points.astype(mlx_dtype("int64")).astype(mlx_dtype(dtype))
+    return cast(points, "float32", dtype)
+
+
 @op("torch.linspace", layout=STANDARD)
 def linspace(start, end, steps, dtype=None, *, call):
-    """`mx.linspace`."""
-    start, end, steps = _value(start), _value(end), _value(steps)
-    if call.dtype.startswith(("int", "uint")):  # torch cuts the bounds and every point towards zero
-        start, end = _cut(start), _cut(end)
-        caveat(CUT_TO_INTEGERS)
-        return mx.linspace(start, end, steps).astype(mlx_dtype(call.dtype))
-    return mx.linspace(start, end, steps, **typed(call.dtype))
+    """Equidistant points, rounded as torch does: indices cut from those of `mx.linspace` can be one less."""
+    return _cut_points(_points(start, end, steps, call.dtype), call.dtype)
 
 
 @op("torch.logspace", layout=STANDARD)
 def logspace(start, end, steps, base=10.0, dtype=None, *, call):
-    """`base ** mx.linspace(start, end, steps)`."""
-    start, end, steps = _value(start), _value(end), _value(steps)
-    if call.dtype.startswith(("int", "uint")):
-        start, end = _cut(start), _cut(end)
-    points = base ** mx.linspace(start, end, steps)
+    """`base ** points` with the points of `linspace`."""
     if call.dtype.startswith(("int", "uint")):
         caveat(CUT_TO_INTEGERS)
-        points = points.astype(mlx_dtype("int64"))
-    return cast(points, "int64" if call.dtype.startswith(("int", "uint")) else "float32", call.dtype)
+    return _cut_points(base ** _points(start, end, steps, call.dtype), call.dtype)
 
 
 @op("torch.eye", layout=STANDARD)

@@ -316,6 +316,8 @@ def is_scalar(value: Any) -> bool:
 def as_element(value: Any, x: Array) -> Any:
     """A value in the dtype of ``x``: torch converts what it writes."""
     if isinstance(value, Array):
+        if value.is_floating and (x.is_integer or x.is_bool):
+            return mx.stop_gradient(value).astype(mlx_dtype(x.dtype))  # torch's gradient ends at integers
         return value if value.dtype == x.dtype else value.astype(mlx_dtype(x.dtype))
     if isinstance(value, (bool, int, float)) and not isinstance(value, (Size, SizeFloat)):
         return bool(value) if x.is_bool else int(value) if x.is_integer else value
@@ -343,7 +345,7 @@ def written(x: Array, index: Any, value: Any, call: Call) -> Expr:
         if all(part.kind == "new" or part.is_full for part in parts):  # MLX's x[...] = v takes over v's dtype
             value = as_element(value, x)
             shown = FULL if x.ndim and shown in (Ellipsis, ()) else Ellipsis if shown == () else shown
-        return SetItem(x, shown, value)
+        return SetItem(x, shown, _written_value(value, x))
     masks = [part for part in parts if part.kind == "mask"]
     if len(masks) == 1 and all(part.is_full for part in parts if part.kind != "mask"):
         mask, rest = masks[0], x.ndim - len(masks[0].dims)
@@ -361,7 +363,13 @@ def written(x: Array, index: Any, value: Any, call: Call) -> Expr:
         return SetItem(x, outer, blocks.set_item(x[outer], inner, value))
     if masks:
         return SetItem(x, tidy(advanced_index(parts), -1), value)
-    return SetItem(x, _written(index), value)
+    return SetItem(x, _written(index), _written_value(value, x))
+
+
+def _written_value(value: Any, x: Array) -> Any:
+    """MLX converts what it writes; torch's gradient ends where that makes integers of it."""
+    ends = isinstance(value, Array) and value.is_floating and (x.is_integer or x.is_bool)
+    return mx.stop_gradient(value) if ends else value
 
 
 @op("torch.Tensor.__setitem__", layout=WRITE, mutates=True)

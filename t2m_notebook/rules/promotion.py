@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from .array import Array
-from .expression import MLX_DTYPES, Expr, dtype_text, mlx_dtype
+from .expression import MLX_DTYPES, Expr, Namespace, dtype_text, mlx_dtype
 from .layouts import Call
 
 #: Accumulated in float32 and rounded once at the end.
@@ -81,6 +81,12 @@ def same_dtype(have: str, want: str) -> bool:
 def cast(value: Any, have: str, want: str) -> Any:
     """``value.astype(want)`` unless it has that dtype already."""
     return value if same_dtype(have, want) else value.astype(mlx_dtype(want))
+
+
+def steady(value: Any, source: Array) -> Any:
+    """``mx.stop_gradient(value)`` where ``value`` holds integers found from the numbers of ``source``: torch's
+    gradient ends there, MLX's would go on."""
+    return Namespace("mx").stop_gradient(value) if source.is_floating or source.is_complex else value
 
 
 def to_dtype(x: Any, want: str) -> Any:

@@ -9,7 +9,7 @@ from .arithmetic import extreme
 from .array import Array, Order
 from .expression import Expr, blocks, mlx_dtype, mx
 from .layouts import POINTWISE, REDUCE, STANDARD, Call, Layout, Plan
-from .promotion import HALF, cast, in_float, result
+from .promotion import HALF, cast, in_float, result, steady
 from .registry import op, refuse
 
 
@@ -145,7 +145,7 @@ def _index_of(function, x, dim, keepdim):
         refuse("dim", None, "the flat index depends on the order of the axes")
     if x.ndim == 0:
         return mx.zeros((), dtype=mlx_dtype("int64"))
-    return function(x, **over(x, dim, keepdim)).astype(mlx_dtype("int64"))
+    return steady(function(x, **over(x, dim, keepdim)), x).astype(mlx_dtype("int64"))
 
 
 def _argument_forward(call: Call, arrays: Sequence[Array], wanted: Sequence[Order | None]) -> Plan:
@@ -158,13 +158,13 @@ INDEX = Layout("index", _argument_forward, REDUCE.backward)
 
 @op("torch.argmax", layout=INDEX)
 def argmax(x, dim=None, keepdim=False):
-    """`mx.argmax`, as int64."""
+    """`mx.argmax`, as int64 and without a gradient."""
     return _index_of(mx.argmax, x, dim, keepdim)
 
 
 @op("torch.argmin", layout=INDEX)
 def argmin(x, dim=None, keepdim=False):
-    """`mx.argmin`, as int64."""
+    """`mx.argmin`, as int64 and without a gradient."""
     return _index_of(mx.argmin, x, dim, keepdim)
 
 

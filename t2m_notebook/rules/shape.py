@@ -284,13 +284,14 @@ def tile(x, *dims, call):
 
 
 @op("torch.Tensor.sum_to_size")
-def sum_to_size(x, *size):
+def sum_to_size(x, *size, call):
     """The inverse of a broadcast: what was repeated is summed."""
     sizes = flat_ints(size)
     new = x.ndim - len(sizes)
     ones = [new + dim for dim, wanted in enumerate(sizes) if int(wanted) == 1 and int(x.shape[new + dim]) != 1]
     total = x.sum(tuple(ones), keepdims=True) if ones else x
-    return total.sum(tuple(range(new))) if new else total
+    total = total.sum(tuple(range(new))) if new else total
+    return total if x.dtype == call.dtype else total.astype(mlx_dtype(call.dtype))
 
 
 @op("torch.broadcast_tensors")

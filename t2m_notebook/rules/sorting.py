@@ -5,6 +5,7 @@ from __future__ import annotations
 from .array import Array, standard
 from .expression import Expr, blocks, mx
 from .layouts import AXIS, Layout, Plan
+from .promotion import steady
 from .registry import caveat, op
 
 
@@ -28,7 +29,7 @@ def sort(x, *arguments, dim=-1, descending=False, stable=False):
 
 def _argsort(x: Array, **axis: int) -> Expr:
     """Places as constants: MLX refuses to differentiate through an index found from values."""
-    return mx.stop_gradient(mx.argsort(x, **axis)) if x.is_floating else mx.argsort(x, **axis)
+    return steady(mx.argsort(x, **axis), x)
 
 
 def _sort_arguments(arguments, dim, descending):
@@ -74,9 +75,16 @@ def kthvalue(x, k, dim=-1, keepdim=False):
 
 # -- searching --------------------------------------------------------------------------
 
+def _fixed(values) -> Expr:
+    """Values to look up as constants: the places found depend on them in steps only."""
+    if not isinstance(values, Expr):
+        return mx.array(values)
+    return steady(values, values) if isinstance(values, Array) else values
+
+
 def _search(sequence: Array, values, right: bool, int32: bool) -> Expr:
     keywords = {"side": "right"} if right else {}
-    values = values if isinstance(values, Expr) else mx.array(values)
+    values = _fixed(values)
     function = mx.searchsorted if sequence.ndim == 1 else blocks.search_rows
     found = function(sequence, values, **keywords)
     return found.astype(mx.int32 if int32 else mx.int64)
@@ -87,9 +95,8 @@ def searchsorted(sorted_sequence, x, *, out_int32=False, right=False, side=None,
     if sorter is not None:
         sorted_sequence_sorted = mx.take_along_axis(sorted_sequence, sorter, axis=-1)
         keywords = {"side": "right"} if right or side == "right" else {}
-        values = x if isinstance(x, Expr) else mx.array(x)
         found = (mx.searchsorted if sorted_sequence.ndim == 1 else blocks.search_rows)(
-            sorted_sequence_sorted, values, **keywords)
+            sorted_sequence_sorted, _fixed(x), **keywords)
         return found.astype(mx.int32 if out_int32 else mx.int64)
     return _search(sorted_sequence, x, right or side == "right", out_int32)
 

@@ -359,7 +359,8 @@ def _half():
 
 #: name -> function giving (model, args, kwargs)
 KINDS = {
-    "nested_inputs": lambda: (NestedInputs(), ({"x": torch.randn(2, 4), "z": [torch.randn(2, 3), torch.randn(2, 1)]},), {}),
+    "nested_inputs": lambda: (NestedInputs(), ({"x": torch.randn(2, 4), "z": [
+        torch.randn(2, 3), torch.randn(2, 1)]},), {}),
     "awkward_names": lambda: (AwkwardNames(), (torch.randn(2, 4),), {}),
     "structured_result": lambda: (StructuredResult(), (torch.randn(2, 4),), {}),
     "writes_through_views": lambda: (WritesThroughViews(), (torch.randn(2, 4),), {}),

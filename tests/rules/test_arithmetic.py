@@ -8,9 +8,6 @@ from tests.rules.op_checks import ORDERS, check, supported
 
 NAMES = ["add", "sub", "mul", "div", "true_divide", "rsub", "floor_divide", "remainder", "fmod", "pow", "float_power",
          "neg", "maximum", "minimum", "__radd__", "__rsub__", "__rmul__", "__rdiv__", "__rmod__", "__rpow__"]
-EXCEPTIONS = {
-    "float_power": "max|Δ|",  # torch computes it in float64
-}
 
 
 @pytest.mark.parametrize("orders", ORDERS)
@@ -21,7 +18,7 @@ def test_operation(name, orders):
 
 @pytest.mark.parametrize("name, dtype", supported(NAMES))
 def test_dtype(name, dtype):
-    check(name, dtype, exceptions=EXCEPTIONS, limit=5)
+    check(name, dtype, limit=5)
 
 
 X = torch.arange(1.0, 7).reshape(2, 3)
