@@ -69,7 +69,7 @@ bench: $(TEST)
 	@$(RUN) -m tests.benchmarks
 
 table: $(TEST)
-	@$(RUN) -m tests.benchmarks --table
+	@$(RUN) -m tests.rules.table
 
 lint: $(TEST)
 	@$(PY) -m ruff check .

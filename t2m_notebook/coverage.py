@@ -61,6 +61,8 @@ class Judge:
     def __init__(self, recording: Recording):
         self.recording = recording
         self._known: dict[Any, Verdict] = {}
+        self._of_call: dict[int, Verdict] = {}
+        self._configurations: dict[int, Any] = {}
 
     def operation(self, call: OpCall) -> Verdict:
         """The verdict on one torch call."""
@@ -69,8 +71,14 @@ class Judge:
 
     def layer(self, call: ModuleCall) -> Verdict:
         """The verdict on one call of a leaf layer."""
-        key = (_configuration(call.module), self._key(call.args), self._key(call.kwargs))
-        return self._once(key, lambda: self._layer(call))
+        verdict = self._of_call.get(call.index)
+        if verdict is None:
+            module = id(call.module)
+            if module not in self._configurations:
+                self._configurations[module] = _configuration(call.module)
+            key = (self._configurations[module], self._key(call.args), self._key(call.kwargs))
+            verdict = self._of_call[call.index] = self._once(key, lambda: self._layer(call))
+        return verdict
 
     def _once(self, key: Any, make) -> Verdict:
         try:
@@ -130,13 +138,16 @@ class Judge:
 _BOOKKEEPING = frozenset(vars(nn.Module())) - {"training"}
 
 
+_SIMPLE = frozenset({bool, int, float, str})
+
+
 def _configuration(module: nn.Module) -> Any:
     """Equal for two layers of which every rule must say the same: same class, settings and
     tensor shapes. A layer that holds more than plain values is only equal to itself."""
     if module._modules:
         return id(module)
     settings = {name: value for name, value in vars(module).items() if name not in _BOOKKEEPING}
-    if not all(_is_plain(value) for value in settings.values()):
+    if not all(value is None or type(value) in _SIMPLE or _is_plain(value) for value in settings.values()):
         return id(module)
     tensors = tuple((name, None if t is None else (t.shape, t.dtype))
                     for group in (module._parameters, module._buffers) for name, t in group.items())
@@ -146,7 +157,7 @@ def _configuration(module: nn.Module) -> Any:
 def _is_plain(value: Any) -> bool:
     if type(value) in (tuple, list):
         return all(_is_plain(item) for item in value)
-    return value is None or type(value) in (bool, int, float, str)
+    return value is None or type(value) in _SIMPLE
 
 
 def _display(value: Any) -> str:
@@ -177,7 +188,8 @@ def coverage_of(model, recording: Recording | None, inputs: tuple[str, ...] = ()
     return AnalysisReport(
         root=node, counts={status.value: counts[status.value] for status in Status},
         coverage=(survey.mapped / total if total else 0.0) if survey else _structural_coverage(node),
-        missing=tuple(survey.missing({b.path: n for n, b in enumerate(root.walk())})) if survey else (), inputs=inputs, from_structure=survey is None,
+        missing=tuple(survey.missing({b.path: n for n, b in enumerate(root.walk())})) if survey else (),
+        inputs=inputs, from_structure=survey is None,
         training=model.training, notes=(*notes, *(recording.notes if recording else ())),
         operation_count=total, seconds=recording.seconds if recording else 0.0)
 

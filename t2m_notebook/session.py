@@ -74,8 +74,8 @@ def as_whole_model(layer: torch.nn.Module) -> torch.nn.Module:
 def generic_recording(example: Recording, args: tuple, kwargs: dict[str, Any]) -> tuple[Recording, list[Recording]]:
     """The recording to write from: the example's, with numbers that follow the input's size
     found by recording at other sizes. A size of one (a batch of 1, a map shrunk to 1×1) tells
-    nothing of where it belongs, so the recording with the fewest ones is taken. A model in train mode is run once only, as every run
-    changes it. Also gives the recordings at sizes at which the model took another path."""
+    nothing of where it belongs, so the recording with the fewest ones is taken. A model in
+    train mode is run once only, as every run changes it. Also gives the recordings at sizes at which the model took another path."""
     if example.training:
         return example, []
     same, different = [], []

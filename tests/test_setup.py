@@ -78,7 +78,7 @@ def test_the_others_share_what_is_installed(project):
     assert project("demo") == ["-m t2m_notebook.demo"]
     assert project("test", "PYTEST_ARGS=-q") == ["-m pytest -q"]
     assert project("bench") == ["-m tests.benchmarks"]
-    assert project("table") == ["-m tests.benchmarks --table"]
+    assert project("table") == ["-m tests.rules.table"]
 
 
 def test_a_changed_constraint_installs_again(project):

@@ -199,6 +199,21 @@ class Recorder(TorchFunctionMode):
             return value.item()  # numpy's scalars are Python's numbers to torch
         return value
 
+    def _encode_whole(self, value: Any) -> Any:
+        """The same for the model's own arguments, where an object that holds tensors (a
+        key-value cache) becomes a dict of the attributes that do."""
+        if isinstance(value, (list, tuple)) and not isinstance(value, torch.Size) and not hasattr(value, "_fields"):
+            items = [self._encode_whole(item) for item in value]
+            return tuple(items) if isinstance(value, tuple) else items
+        if type(value) is dict:
+            return {key: self._encode_whole(item) for key, item in value.items()}
+        opaque = hasattr(value, "__dict__") and not is_container(value) and not isinstance(
+            value, (torch.Tensor, torch.nn.Module, type))
+        if opaque and next(deep_tensors(value, ""), None) is not None:
+            return {name: self._encode_whole(item) for name, item in vars(value).items()
+                    if next(deep_tensors(item, ""), None) is not None}
+        return self._encode(value)
+
     def _tensors(self, value: Any, found: list) -> list:
         if isinstance(value, torch.Tensor):
             found.append(value)
@@ -343,7 +358,8 @@ class Recorder(TorchFunctionMode):
         leaf = is_leaf(module)
         frames = _frames(3)  # above this method and the wrapper that called it
         tensors = self._tensors(args, self._tensors(kwargs, [])) if leaf else []
-        encoded = _unrecorded(self._encode, (tuple(args), dict(kwargs)))
+        encode = self._encode if parent is not None else self._encode_whole
+        encoded = _unrecorded(encode, (tuple(args), dict(kwargs)))
         call = ModuleCall(self.recording.event_count, self._path(module, parent), module, *encoded, parent,
                           frames, leaf)
         indices = [self._known[id(tensor)][1] for tensor in tensors]

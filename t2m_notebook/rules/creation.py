@@ -14,7 +14,7 @@ from .promotion import cast, is_number, same_dtype, to_dtype, wrapped
 from .registry import caveat, op
 
 
-CUT_TO_INTEGERS = "the powers are computed in float32 and cut to integers: a whole one may be one less"
+CUT_TO_INTEGERS = "the points are computed in float32 and cut to integers: a whole one may be one less"
 
 
 def size_of(size: Any) -> tuple:
@@ -163,7 +163,7 @@ def arange(start=0, end=None, step=1, dtype=None, *, call):
     if whole and call.dtype != "int64" and any(isinstance(n, float) for n in numbers) and all(map(is_number, numbers)):
         first, last = (0, start) if end is None else (start, end)  # counted before the bounds are cut, unlike int64
         count = math.ceil((last - first) / step)
-        return _cut(first) + _cut(step) * mx.arange(count, dtype=mlx_dtype(call.dtype))
+        return cast(_cut(first) + _cut(step) * mx.arange(count, dtype=mlx_dtype("int64")), "int64", call.dtype)
     if whole:
         start, end, step = map(_cut, (start, end, step))
     bounds = [start] if end is None else [start, end]
@@ -194,6 +194,8 @@ def _cut_points(points: Expr, dtype: str) -> Expr:
 @op("torch.linspace", layout=STANDARD)
 def linspace(start, end, steps, dtype=None, *, call):
     """Equidistant points, rounded as torch does: indices cut from those of `mx.linspace` can be one less."""
+    if call.dtype.startswith(("int", "uint")):
+        caveat(CUT_TO_INTEGERS)
     return _cut_points(_points(start, end, steps, call.dtype), call.dtype)
 
 

@@ -28,6 +28,7 @@ class Tally:
     caveats: set[str] = field(default_factory=set)
     failures: list[tuple[str, Outcome]] = field(default_factory=list)
     gradients: collections.Counter = field(default_factory=collections.Counter)
+    example: str = ""  # the emitted function of the first sample that matched
 
     @property
     def verdict(self) -> str:
@@ -46,7 +47,9 @@ class Tally:
         self.counts[outcome.kind] += 1
         self.gradients[outcome.gradients] += 1
         self.caveats.update(outcome.caveats)
-        if outcome.kind != "matched":
+        if outcome.kind == "matched":
+            self.example = self.example or outcome.source
+        else:
             self.reasons.setdefault(outcome.kind, outcome.detail)
             self.failures.append((label, outcome))
 

@@ -16,7 +16,7 @@ RANDOM = ["rand_like", "randn", "randn_like", "randint", "randint_like", "normal
           "exponential", "cauchy", "geometric", "log_normal", "multinomial"]
 WINDOWS = ["bartlett", "blackman", "cosine", "exponential", "gaussian", "general_cosine", "general_hamming",
            "hamming", "hann", "kaiser", "nuttall"]
-EXCEPTIONS = {"logspace int64": "integers differ", "logspace uint8": "integers differ"}  # powers by one, see below
+EXCEPTIONS = {f"{name} {dtype}": "integers differ" for name in ("linspace", "logspace") for dtype in ("int64", "uint8")}
 GARBAGE = pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # in torch's memory
 
 
@@ -105,8 +105,11 @@ def test_indices_cut_from_points_are_torchs(count):
         assert outcome.kind == "matched", outcome
 
 
-def test_powers_cut_to_integers_are_at_most_one_off():
-    function = lambda: torch.logspace(0, 8, 9, dtype=torch.int64)
+@pytest.mark.parametrize("function", [
+    lambda: torch.logspace(0, 8, 9, dtype=torch.int64), lambda: torch.linspace(0, 7, 50, dtype=torch.int64),
+    lambda: torch.linspace(4.3, -3, 50, dtype=torch.int64),
+])
+def test_points_cut_to_integers_are_at_most_one_off(function):
     outcome = replay(function)
     names = {"mx": mx, **vars(blocks)}
     exec(outcome.source, names)
