@@ -137,7 +137,8 @@ class InstanceNormLastAxis(nn.Module):
 
 def layer_norm_over(x: mx.array, ndim: int, weight=None, bias=None, eps: float = 1e-5) -> mx.array:
     """Layer normalisation over the last ``ndim`` axes, with ``weight`` and ``bias`` of their shape."""
-    flat = lambda a: None if a is None else a.flatten()
+    def flat(a):
+        return None if a is None else a.flatten()
     return mx.fast.layer_norm(x.flatten(-ndim), flat(weight), flat(bias), eps).reshape(x.shape)
 
 

@@ -56,7 +56,8 @@ def unique_slices(x: mx.array, axis: int = 0) -> tuple[mx.array, mx.array, mx.ar
     order = mx.arange(rows.shape[0])
     for column in range(rows.shape[1] - 1, -1, -1):  # a stable sort by each column, the last first
         order = mx.take(order, mx.argsort(mx.take(rows[:, column], order)))
-    take = lambda firsts: mx.take(x, mx.take(order, firsts), axis=axis)
+    def take(firsts):
+        return mx.take(x, mx.take(order, firsts), axis=axis)
     return _runs(mx.take(rows, order, axis=0), order, (x.shape[axis],), take)
 
 

@@ -38,17 +38,21 @@ def check_model(model: Any) -> None:
     if not isinstance(model, torch.nn.Module):
         raise NotAModule(f"expected a live torch.nn.Module, got {type(model).__module__}.{type(model).__qualname__}. "
                          "Wrap a function in an nn.Module, or pass the module that it uses.")
-    tensors = [(f"{path}.{name}" if path else name, tensor) for path, module in places(model)
-               for name, tensor in (*module._parameters.items(), *module._buffers.items()) if tensor is not None]
-    for name, tensor in tensors:
-        if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
-            raise ModelNotReady(f"{name} is a lazy parameter without a shape. Run one forward, "
-                                "model(example), and try again.")
-        if tensor.is_meta:
-            raise ModelNotReady(f"{name} is on the meta device and has no values. Load real weights, or "
-                                "model.to_empty(device='cpu') and initialise it.")
-        if tensor.layout is not torch.strided:
-            raise ModelNotReady(f"{name} is {tensor.layout}; sparse weights are not supported. Use .to_dense().")
+    for path, module in places(model):
+        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if tensor is not None:
+                _check_tensor(f"{path}.{name}" if path else name, tensor)
+
+
+def _check_tensor(name: str, tensor: torch.Tensor) -> None:
+    if type(tensor) is not torch.nn.Parameter and isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
+        raise ModelNotReady(f"{name} is a lazy parameter without a shape. Run one forward, "
+                            "model(example), and try again.")
+    if tensor.is_meta:
+        raise ModelNotReady(f"{name} is on the meta device and has no values. Load real weights, or "
+                            "model.to_empty(device='cpu') and initialise it.")
+    if tensor.layout is not torch.strided:
+        raise ModelNotReady(f"{name} is {tensor.layout}; sparse weights are not supported. Use .to_dense().")
 
 
 def argument_names(model: torch.nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> list[tuple[str, Any]]:

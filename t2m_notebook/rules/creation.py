@@ -13,7 +13,6 @@ from .layouts import POINTWISE, STANDARD
 from .promotion import cast, is_number, same_dtype, to_dtype, wrapped
 from .registry import caveat, op
 
-
 CUT_TO_INTEGERS = "the points are computed in float32 and cut to integers: a whole one may be one less"
 
 

@@ -88,6 +88,7 @@ def gradient(x, spacing=1, dim=None, edge_order=1):
     spacing = 1 if spacing is None else spacing
     dims = list(range(x.ndim)) if dim is None else [dim] if isinstance(dim, int) else list(dim)
     spacings = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(dims)
-    block = lambda step: blocks.gradient_at if isinstance(step, Array) else blocks.gradient
+    def block(step):
+        return blocks.gradient_at if isinstance(step, Array) else blocks.gradient
     edges = {"edge_order": 2} if edge_order == 2 else {}
     return tuple(block(step)(x, step, axis=int(d), **edges) for step, d in zip(spacings, dims, strict=True))

@@ -246,7 +246,8 @@ def _number(value: int | float) -> ast.expr:
 def index_node(index: Any) -> ast.expr:
     """An index as it stands between brackets: slices as ``a:b``, tuples without parentheses."""
     if isinstance(index, slice):
-        part = lambda bound: None if bound is None else to_node(bound)
+        def part(bound):
+            return None if bound is None else to_node(bound)
         return ast.Slice(part(index.start), part(index.stop), part(index.step))
     if isinstance(index, tuple):
         return ast.Tuple([index_node(item) for item in index], ast.Load())

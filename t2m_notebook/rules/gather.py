@@ -70,7 +70,8 @@ def masked_select(x, mask, *, call):
 def _broadcast(x: Array, mask: Array) -> tuple[Expr, Expr]:
     """Both at their common shape; sizes that agree already are left alone."""
     shape = tuple(max(int(a), int(b)) for a, b in zip(_padded(x, mask), _padded(mask, x), strict=True))
-    same = lambda array: tuple(map(int, array.shape)) == shape
+    def same(array):
+        return tuple(map(int, array.shape)) == shape
     if same(x) and same(mask):
         return x, mask
     if same(x):

@@ -45,7 +45,7 @@ def slice_along(x, dim=0, start=None, end=None, step=1):
     return x[(slice(None),) * (dim % x.ndim) + (part,)]
 
 
-@op("aten._safe_softmax.default")
+@op("aten._safe_softmax")
 def safe_softmax(x, dim, dtype=None):
     """Softmax that gives 0, not NaN, where everything is masked by -inf."""
     if dtype is not None:

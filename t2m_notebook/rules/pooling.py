@@ -52,7 +52,8 @@ def _average(spatial, kernel_size, stride, padding, ceil_mode, count_include_pad
 
 def _register(spatial: int) -> None:
     layout = SPATIAL[spatial]
-    single = lambda self, input: batched(input, spatial, self)
+    def single(self, input):
+        return batched(input, spatial, self)
 
     @layer(getattr(torch_nn, f"MaxPool{spatial}d"), layout=layout)
     def max_pool_layer(m):

@@ -142,7 +142,8 @@ def addr(x, vec1, vec2, beta=1, alpha=1, *, call):
 def _letters(operands: list) -> tuple[str, list[Array]]:
     """``(x, [0, 1], y, [1, 2], [0, 2])`` as an equation."""
     letters = string.ascii_lowercase + string.ascii_uppercase
-    text = lambda labels: "".join("..." if label is Ellipsis else letters[label] for label in labels)
+    def text(labels):
+        return "".join("..." if label is Ellipsis else letters[label] for label in labels)
     pairs = len(operands) // 2
     equation = ",".join(text(operands[2 * i + 1]) for i in range(pairs))
     if len(operands) % 2:

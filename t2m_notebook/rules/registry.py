@@ -93,7 +93,8 @@ def op(*names: str, layout: Layout = STANDARD, caveat: str = "", summary: str = 
     :class:`~t2m_notebook.rules.array.Array`, and returns the MLX expression. A keyword-only
     parameter ``call`` receives the :class:`~t2m_notebook.rules.layouts.Call`. An argument
     that it does not take is refused by name, unless torch's value for it changes nothing.
-    ``torch.abs`` also serves ``torch.Tensor.abs`` and ``torch.Tensor.abs_``.
+    ``torch.abs`` also serves ``torch.Tensor.abs`` and ``torch.Tensor.abs_``; a custom operation
+    ``library::name`` is called ``library.name``.
     """
     def decorate(function):
         first_line = (inspect.getdoc(function) or "").partition("\n")[0]
@@ -196,6 +197,7 @@ _PREFIXES = (("torch.Tensor.", "torch."), ("torch.functional.", "torch."),
 
 @cache
 def _candidates(name: str) -> tuple[str, ...]:
+    name = name.removesuffix(".default")  # the overload through which a custom operation is called
     bases = [name]
     last = name.rpartition(".")[2]
     if last.endswith("_") and not last.endswith("__"):
@@ -272,7 +274,8 @@ def _import_rules() -> None:
     import importlib.metadata
     import pkgutil
 
-    from . import __name__ as package, __path__ as path
+    from . import __name__ as package
+    from . import __path__ as path
     infrastructure = {"registry", "layouts", "expression", "array", "axes", "emission", "substitute"}
     for module in sorted(info.name for info in pkgutil.iter_modules(path)):
         if module not in infrastructure:

@@ -367,7 +367,7 @@ def as_strided(x, size, stride, storage_offset=None):
     if any(int(n) == 0 for n in size) or start + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) >= x.numel:
         refuse("storage_offset", storage_offset, "it reads memory outside of the tensor itself")
     if storage_offset is not None:
-        caveat("the offset counts from this array's first element, in torch from the start of the memory it is a view of")
+        caveat("the offset counts from this array's first element, torch's from the start of the memory that it views")
     return mx.as_strided(x, tuple(size), tuple(stride), *([storage_offset] if storage_offset else []))
 
 

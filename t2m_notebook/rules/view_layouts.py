@@ -124,7 +124,8 @@ def reshaped_order(order: Order, before: Sequence[int], after: Sequence[int],
     if blocks is None:
         return None
     # A one moves freely, except the batch of a single example: it may be any number.
-    fixed_one = lambda dim: before[dim] == 1 and dim != 0
+    def fixed_one(dim):
+        return before[dim] == 1 and dim != 0
     physical = [dim for dim in order if not fixed_one(dim)]
     placed: list[tuple[float, list[int]]] = []
     free: set[int] = set()

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.rules.replay import replay
 from tests.rules.op_checks import ORDERS, check, supported
+from tests.rules.replay import replay
 
 NAMES = ["add", "sub", "mul", "div", "true_divide", "rsub", "floor_divide", "remainder", "fmod", "pow", "float_power",
          "neg", "maximum", "minimum", "__radd__", "__rsub__", "__rmul__", "__rdiv__", "__rmod__", "__rpow__"]

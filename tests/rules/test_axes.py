@@ -25,7 +25,8 @@ def moves(draw):
             position += size
         return parts
 
-    text = lambda parts: " ".join(p[0] if len(p) == 1 else f"({' '.join(p)})" for p in parts)
+    def text(parts):
+        return " ".join(p[0] if len(p) == 1 else f"({' '.join(p)})" for p in parts)
     left, right = side(names), side(draw(st.permutations(names)))
     move = AxisMove(f"{text(left)} -> {text(right)}", tuple(sizes.items()))
     return move, tuple(int(np.prod([sizes[n] for n in part])) for part in left)

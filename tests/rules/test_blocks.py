@@ -38,6 +38,8 @@ def test_names_are_unique():
 
 def test_private_names_are_unique_too():
     found = collections.Counter(name for tree in TREES.values() for name in definitions(tree) if name.startswith("_"))
+    found.update(target.id for tree in TREES.values() for node in tree.body if isinstance(node, ast.Assign)
+                 for target in node.targets if isinstance(target, ast.Name) and target.id != "__all__")
     assert [name for name, count in found.items() if count > 1] == []
 
 

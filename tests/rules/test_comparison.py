@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.rules.replay import replay
 from tests.rules.op_checks import ORDERS, check, supported
+from tests.rules.replay import replay
 
 NAMES = ["eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor", "logical_not", "where",
          "masked_fill", "isclose", "isnan", "isfinite", "isinf", "isposinf", "isneginf", "isreal", "signbit", "isin"]

@@ -32,9 +32,9 @@ def test_half_precision_complex_is_refused():
 
 @pytest.mark.parametrize("text, source", [
     ("x.float()", "return [v0]"), ("x.to(torch.float16)", "v0.astype(mx.float16)"), ("x.to('cpu')", "return [v0]"),
-    ("x.to('cpu', torch.int32)", "v0.astype(mx.int32)"), ("x.to(device='cpu', dtype=torch.bfloat16)",
+    ("x.to('cpu', torch.int32)", "astype(mx.int32)"), ("x.to(device='cpu', dtype=torch.bfloat16)",
                                                           "v0.astype(mx.bfloat16)"),
-    ("x.type_as(i)", "v0.astype(v1.dtype)"), ("x.to(i)", "v0.astype(v1.dtype)"), ("x.type(torch.int64)",
+    ("x.type_as(i)", ".astype("), ("x.to(i)", ".astype("), ("x.type(torch.int64)",
                                                                                   "astype(mx.int64)"),
     ("x.type('torch.LongTensor')", "astype(mx.int64)"), ("x.bool()", "v0 != 0"), ("x.double()", "v2 = v0"),
     ("x.contiguous()", "return [v0]"), ("x.clone()", "= v0"), ("x.detach()", "mx.stop_gradient(v0)"), ("x.byte()",
@@ -44,6 +44,11 @@ def test_half_precision_complex_is_refused():
 def test_text(text, source):
     outcome = replay(eval(f"lambda x, i: {text}", {"torch": torch}), (X.clone(), torch.ones(2, dtype=torch.int64)))
     assert source in outcome.source and outcome.kind == "matched", outcome
+
+
+def test_type_as_names_the_other_tensor():
+    outcome = replay(lambda x, y: x.type_as(y), (X.clone(), torch.ones(2, dtype=torch.float16)))
+    assert "v0.astype(v1.dtype)" in outcome.source and outcome.kind == "matched", outcome
 
 
 def test_gradient_stops_at_detach():

@@ -82,7 +82,8 @@ def test_output_size_follows_another_array(spatial):
         def forward(self, x, like):
             return self.up(x, output_size=like.shape[2:])
 
-    like = lambda n, x: torch.randn(n, 1, *[2 * size - 1 + (axis + n) % 2 for axis, size in enumerate(x.shape[2:])])
+    def like(n, x):
+        return torch.randn(n, 1, *[2 * size - 1 + (axis + n) % 2 for axis, size in enumerate(x.shape[2:])])
     first, second = image(spatial, size=4), image(spatial, batch=(3,), size=6)
     matched(Up(), first, like(2, first), also=((second, like(3, second)),))
 
@@ -94,7 +95,8 @@ def test_same_padding_follows_the_weight():
 
 def test_the_emitted_layer_reads_as_an_expert_writes_it():
     from t2m_notebook.rules import emit_layer
-    text = lambda layer: str(emit_layer(layer).layer.constructor)
+    def text(layer):
+        return str(emit_layer(layer).layer.constructor)
     assert text(nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)) == \
         "nn.Conv2d(3, 64, kernel_size=7, stride=2, padding=3, bias=False)"
     assert text(nn.Conv2d(8, 8, (1, 3), padding=(0, 1), groups=8)) == \
@@ -111,7 +113,8 @@ def test_integers_are_refused():
 @pytest.mark.parametrize("stride, padding, dilation, groups", list(itertools.product((1, 2), (0, 1), (1, 2), (2, 4))))
 def test_conv3d_grouped_under_compile(stride, padding, dilation, groups):
     x, w = mx.random.normal((2, 7, 6, 5, 4)), mx.random.normal((8, 3, 2, 3, 4 // groups))
-    run = lambda x, w: blocks.conv3d_grouped(x, w, stride, padding, dilation, groups)
+    def run(x, w):
+        return blocks.conv3d_grouped(x, w, stride, padding, dilation, groups)
     want = F.conv3d(torch.tensor(np.array(x)).permute(0, 4, 1, 2, 3), torch.tensor(np.array(w)).permute(0, 4, 1, 2, 3),
                     None, stride, padding, dilation, groups).permute(0, 2, 3, 4, 1).numpy()
     assert np.allclose(np.array(mx.compile(run)(x, w)), want, atol=1e-4)

@@ -10,7 +10,8 @@ from tests.rules.replay import replay
 
 NAMES = ["cumsum", "cumprod", "cummax", "cummin", "logcumsumexp", "diff", "gradient", "trapezoid", "trapz",
          "cumulative_trapezoid"]
-EXCEPTIONS = {"logcumsumexp": "gradient"}  # beside 10000: against float64 the port is as exact in float32, better in half
+#: Beside a logit of 10000; against float64 the port is as exact as torch in float32, more so in half precision.
+EXCEPTIONS = {"logcumsumexp": "gradient"}
 
 
 @pytest.mark.parametrize("orders", ORDERS)
@@ -40,6 +41,7 @@ def test_positions_from_a_mask():
 @pytest.mark.parametrize("name", ["cummax_with_indices", "cummin_with_indices", "diff", "trapezoid"])
 def test_blocks_compile_and_differentiate(name):
     function = mx.compile(lambda x: getattr(blocks, name)(x, axis=1))
-    first = lambda x: out[0] if isinstance(out := function(x), tuple) else out
+    def first(x):
+        return out[0] if isinstance(out := function(x), tuple) else out
     x = mx.random.normal((3, 4))
     assert mx.grad(lambda x: first(x).sum())(x).shape == (3, 4)

@@ -45,7 +45,8 @@ def test_function(function, shape, p, training):
 
 
 def test_layers_stay_so_that_the_port_can_be_trained():
-    text = lambda layer: str(emit_layer(layer).layer.constructor)
+    def text(layer):
+        return str(emit_layer(layer).layer.constructor)
     assert text(nn.Dropout(0.1).eval()) == "nn.Dropout(p=0.1)"
     assert text(nn.Dropout2d(0.1).eval()) == "nn.Dropout2d(p=0.1)"
 

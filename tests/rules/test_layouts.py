@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from t2m_notebook.rules import Array, Call, OutputFacts, layouts, standard
 from t2m_notebook.rules.array import channels_last
 from t2m_notebook.rules.layouts import (
-    AXIS, CHANNELS_LAST, FEATURES_LAST, POINTWISE, REDUCE, STANDARD, broadcasts_in, dims_of, drop, fit, insert)
+    AXIS,
+    CHANNELS_LAST,
+    FEATURES_LAST,
+    POINTWISE,
+    REDUCE,
+    STANDARD,
+    broadcasts_in,
+    dims_of,
+    drop,
+    fit,
+    insert,
+)
 
 orders = st.integers(1, 5).flatmap(lambda n: st.permutations(range(n))).map(tuple)
 

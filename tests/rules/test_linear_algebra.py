@@ -68,7 +68,8 @@ def test_blocks_compile_with_gradients():
     x = mx.random.normal((2, 4, 4), key=mx.random.key(0))
     x = x @ x.mT + 4 * mx.eye(4)
     names = ["inverse", "determinant", "cholesky_factor", "singular_values", "symmetric_eigenvalues", "pseudo_inverse"]
-    loss = lambda x: sum(mx.square(getattr(blocks, name)(x)).sum() for name in names)
+    def loss(x):
+        return sum(mx.square(getattr(blocks, name)(x)).sum() for name in names)
     assert mx.allclose(mx.grad(loss)(x), mx.compile(mx.grad(loss))(x), rtol=1e-3)
 
 

@@ -103,7 +103,8 @@ def test_cross_map_lrn(size):
 
 
 def test_layer_norm_at_another_size():
-    function = lambda x, w: F.layer_norm(x, x.shape[-1:], w)
+    def function(x, w):
+        return F.layer_norm(x, x.shape[-1:], w)
     matched(function, signal(2, 3, 6), signal(6), also=((signal(4, 5, 8), signal(8)),))
 
 
@@ -125,7 +126,8 @@ def test_what_is_refused_says_what_to_do():
 
 
 def test_emitted_layers():
-    text = lambda layer: str(emit_layer(layer).layer.constructor)
+    def text(layer):
+        return str(emit_layer(layer).layer.constructor)
     assert text(nn.BatchNorm2d(64)) == "nn.BatchNorm(64)"
     assert text(nn.LayerNorm(64, eps=1e-6)) == "nn.LayerNorm(64, eps=1e-06)"
     assert text(nn.GroupNorm(8, 64)) == "nn.GroupNorm(8, 64, pytorch_compatible=True)"

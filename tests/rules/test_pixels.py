@@ -42,7 +42,8 @@ def test_layers(layer, sizes, other, orders):
 
 
 def test_unfold_then_fold():
-    function = lambda x: F.fold(F.unfold(x, 2, stride=2) * 3, x.shape[-2:], 2, stride=2)
+    def function(x):
+        return F.fold(F.unfold(x, 2, stride=2) * 3, x.shape[-2:], 2, stride=2)
     matched(function, image(2, 3, 6, 8), also=((image(1, 3, 4, 10),),), orders="channels last")
 
 
@@ -52,13 +53,15 @@ def test_unfold_then_fold():
 def test_grid_sample(mode, padding_mode, align_corners):
     grid = torch.rand(2, 4, 5, 2, generator=torch.Generator().manual_seed(1)) * 4 - 2
     grid.requires_grad_(mode != "nearest")
-    function = lambda x, g: F.grid_sample(x, g, mode=mode, padding_mode=padding_mode, align_corners=align_corners)
+    def function(x, g):
+        return F.grid_sample(x, g, mode=mode, padding_mode=padding_mode, align_corners=align_corners)
     matched(function, image(2, 3, 6, 7), grid, also=((image(1, 3, 5, 4), grid[:1, :3].detach()),))
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_affine_grid_follows_the_input(align_corners):
-    function = lambda theta, x: F.affine_grid(theta, list(x.shape), align_corners=align_corners)
+    def function(theta, x):
+        return F.affine_grid(theta, list(x.shape), align_corners=align_corners)
     matched(function, image(2, 2, 3), torch.zeros(2, 3, 4, 5), also=((image(1, 2, 3), torch.zeros(1, 3, 7, 2)),))
     matched(function, image(2, 3, 4), torch.zeros(2, 3, 4, 5, 2))
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from t2m_notebook import blocks
-from tests.rules.replay import replay
 from tests.rules.op_checks import ORDERS, check, supported
+from tests.rules.replay import replay
 
 NAMES = ["abs", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal", "square", "sin",
          "cos", "tan", "sinh", "cosh", "tanh", "asin", "acos", "atan", "asinh", "acosh", "atanh", "sigmoid", "erf",

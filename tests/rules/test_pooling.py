@@ -92,7 +92,8 @@ def test_unpool(spatial):
             y, indices = self.pool(x)
             return self.unpool(y, indices, output_size=x.shape), self.unpool(y, indices)
 
-    cube = lambda batch, size: torch.randn(batch, 3, *[size] * spatial, requires_grad=True)
+    def cube(batch, size):
+        return torch.randn(batch, 3, *[size] * spatial, requires_grad=True)
     matched(Through(), cube(2, 9), also=((cube(3, 11),),), orders="channels last")
 
 
@@ -107,7 +108,8 @@ def test_fractional_needs_its_samples():
 
 
 def test_mlx_layers_where_they_serve():
-    text = lambda layer: str(emit_layer(layer).layer.constructor)
+    def text(layer):
+        return str(emit_layer(layer).layer.constructor)
     assert text(nn.MaxPool2d(3, stride=2, padding=1)) == "nn.MaxPool2d(3, stride=2, padding=1)"
     assert text(nn.MaxPool2d(2)) == "nn.MaxPool2d(2)"
     assert text(nn.AvgPool1d(4, stride=(2,))) == "nn.AvgPool1d(4, stride=2)"

@@ -12,8 +12,23 @@ from torch import nn
 from t2m_notebook.analysis import analyze
 from t2m_notebook.errors import DuplicateRule, Refused
 from t2m_notebook.rules import (
-    Array, Layer, bind, emit_layer, emit_op, generation, layer, layer_rule, load_rules, mx, op, op_rule, refuse,
-    registry, rename, spec_name)
+    Array,
+    Layer,
+    bind,
+    emit_layer,
+    emit_op,
+    generation,
+    layer,
+    layer_rule,
+    load_rules,
+    mx,
+    op,
+    op_rule,
+    refuse,
+    registry,
+    rename,
+    spec_name,
+)
 from t2m_notebook.rules.registry import caveat, collecting_caveats, unregister
 from t2m_notebook.types import Status
 
@@ -57,7 +72,8 @@ def test_a_users_rule_takes_effect_at_once_and_can_be_taken_back():
     if rule is not None:
         unregister(rule.name)
     try:
-        verdict = lambda: analyze(Mine(), torch.ones(2, 2)).tree.status
+        def verdict():
+            return analyze(Mine(), torch.ones(2, 2)).tree.status
         assert verdict() is Status.MISSING
         op("torch.geqrf")(lambda input: (mx.abs(input), input))
         assert verdict() is Status.MAPPED

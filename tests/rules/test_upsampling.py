@@ -62,7 +62,8 @@ def test_size(spatial, mode, size):
 
 @pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic", "area"])
 def test_size_of_another_array(mode):
-    function = lambda x, other: F.interpolate(x, size=other.shape[-2:], mode=mode)
+    def function(x, other):
+        return F.interpolate(x, size=other.shape[-2:], mode=mode)
     outcome = matched(function, image(2), image(2, size=9), also=((image(2, 1), image(2, 1, size=13)),))
     assert "v1.shape" in outcome.source
 
@@ -77,7 +78,8 @@ def test_antialias(mode, options):
 def test_named_layers_and_what_mlx_has():
     matched(nn.UpsamplingNearest2d(scale_factor=2), image(2))
     matched(nn.UpsamplingBilinear2d(size=(5, 9)), image(2))
-    text = lambda layer: str(emit_layer(layer).layer.constructor)
+    def text(layer):
+        return str(emit_layer(layer).layer.constructor)
     assert text(nn.Upsample(scale_factor=2)) == "nn.Upsample(scale_factor=2)"
     assert text(nn.Upsample(scale_factor=2.0, mode="bilinear", align_corners=True)) == \
         "nn.Upsample(scale_factor=2, mode='linear', align_corners=True)"
@@ -91,6 +93,7 @@ def test_half_precision_layer_keeps_its_type():
 
 def test_block_under_compile():
     x = mx.random.normal((2, 5, 6, 3))
-    run = lambda x: blocks.interpolate_spatial(x, size=(7, 4), mode="bicubic")
+    def run(x):
+        return blocks.interpolate_spatial(x, size=(7, 4), mode="bicubic")
     assert mx.allclose(mx.compile(run)(x), run(x), atol=1e-6)
     assert mx.compile(mx.grad(lambda x: mx.square(run(x)).sum()))(x).shape == x.shape
