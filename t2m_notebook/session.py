@@ -93,6 +93,8 @@ def generic_recording(example: Recording, args: tuple, kwargs: dict[str, Any]) -
     for other in [*same, example]:
         if other is not best:
             generalise(best, other)
+            if other is not example:
+                other.tensors.clear()  # they can be many times the weights
     for one in different:
         for other in different:
             if other is not one and same_program(one, other):

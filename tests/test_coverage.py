@@ -166,7 +166,9 @@ def test_an_operation_that_only_a_later_call_made_is_shown_and_counted():
 
 
 def test_missing_is_sorted_by_calls_and_paths_are_in_the_models_order():
-    bad = lambda: Net(lambda m, x: unknown(x))
+    def bad():
+        return Net(lambda m, x: unknown(x))
+
     rare = Net(lambda m, x: torch.Tensor.geqrf(x)[0] * 1 if False else torch.orgqr(x, x[0]))
     model = Net(lambda m, x: m.z(m.blocks(m.a(x))), a=bad(), blocks=nn.Sequential(bad(), bad()), z=rare)
     rows = analyze(model, torch.randn(4, 4)).missing

@@ -14,8 +14,20 @@ from hypothesis import strategies as st
 
 from t2m_notebook import types
 from t2m_notebook.types import (
-    AnalysisReport, ModuleNode, ParityData, ParityResult, SourceLocation, Status, TensorFacts, from_data,
-    from_json, shape_text, to_data, to_json, worst)
+    AnalysisReport,
+    ModuleNode,
+    ParityData,
+    ParityResult,
+    SourceLocation,
+    Status,
+    TensorFacts,
+    from_data,
+    from_json,
+    shape_text,
+    to_data,
+    to_json,
+    worst,
+)
 
 DATACLASSES = [value for value in vars(types).values() if dataclasses.is_dataclass(value)]
 TEXT = st.text(max_size=12)
@@ -123,7 +135,9 @@ def test_a_location_as_text(file):
 
 
 def test_walk_is_depth_first_and_knows_no_recursion_limit():
-    leaf = lambda name: ModuleNode(name, name, "Linear", Status.MAPPED)
+    def leaf(name):
+        return ModuleNode(name, name, "Linear", Status.MAPPED)
+
     tree = ModuleNode("", "", "Net", Status.MAPPED, children=(
         dataclasses.replace(leaf("a"), children=(leaf("a.x"), leaf("a.y"))), leaf("b")))
     assert [node.name for node in tree.walk()] == ["", "a", "a.x", "a.y", "b"]

@@ -4,7 +4,7 @@ from torch import nn as torch_nn
 
 from .expression import mx, nn
 from .layouts import FEATURES_LAST
-from .registry import layer, op
+from .registry import layer, op, refuse
 
 
 @layer(torch_nn.Linear, layout=FEATURES_LAST)
@@ -30,5 +30,7 @@ def bilinear_layer(m):
 
 @op("torch.nn.functional.bilinear", "torch.bilinear")
 def bilinear(input1, input2, weight, bias=None):
+    if not input1.is_floating:
+        refuse("input1", input1.dtype, "MLX multiplies matrices of floating point only: cast the arguments first")
     product = mx.einsum("...i,oij,...j->...o", input1, weight, input2)
     return product if bias is None else product + bias

@@ -43,14 +43,23 @@ def main(name: str, folder: str) -> None:
     with contextlib.redirect_stdout(sys.stderr):
         made.save(folder)
     saved = time.perf_counter()
+    worker = _peak_of(made.worker._process.pid)
     made.close()
     unit = 1e3 if sys.platform.startswith("linux") else 1e6  # kilobytes on Linux, bytes on a Mac
-    peak = lambda who: resource.getrusage(who).ru_maxrss / unit
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
     print(json.dumps({
         "forward": statistics.median(forwards[1:]), "seconds": saved - started, "ok": report.ok,
         "parts": {"port": written - started, "parity": measured - written, "save": saved - measured},
-        "weights": weights, "peak": peak(resource.RUSAGE_SELF), "before": before / unit,
-        "worker": peak(resource.RUSAGE_CHILDREN)}))
+        "weights": weights, "peak": highest, "before": before / unit, "worker": worker}))
+
+
+def _peak_of(process: int) -> float:
+    """The most memory that another process held so far, in megabytes; 0 where that can't be asked."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((float(line.split()[1]) / 1e3 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def lines(rounds: int = 15) -> Iterator[Line]:

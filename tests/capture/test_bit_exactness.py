@@ -89,7 +89,8 @@ def test_results_state_and_random_numbers_are_the_same(kind, training, dtype, ke
             plain = model(x)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-    random_after, state_after = torch.get_rng_state(), {k: v.clone() for k, v in model.state_dict().items()}
+    random_after = torch.get_rng_state()
+    state_after = {k: v.clone() for k, v in model.state_dict().items()}
 
     model, x = make(kind, training, dtype)
     torch.manual_seed(7)
@@ -165,7 +166,8 @@ def test_an_interrupt_is_put_back_too():
 
 
 def _surroundings(model) -> tuple:
-    hooks = [(name, dict(value)) for m in model.modules() for name, value in vars(m).items() if name.endswith("_hooks")]
+    hooks = [(name, dict(value)) for m in model.modules() for name, value in vars(m).items()
+             if name.endswith("_hooks")]
     return (nn.Module.__call__, torch.backends.mha.get_fastpath_enabled(), torch.is_grad_enabled(),
             [m.training for m in model.modules()], hooks, torch._C._len_torch_function_stack(),
             [sorted(vars(m)) for m in model.modules()], torch.is_inference_mode_enabled())

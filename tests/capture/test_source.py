@@ -115,7 +115,7 @@ def test_a_leaf_layer_is_where_it_was_called():
 def test_text_before_columns_counts_in_bytes():
     class Net(nn.Module):
         def forward(self, größe):
-            return torch.cat([größe, größe]); "ü"
+            return "ü" and torch.cat([größe, größe])
 
     recording, _ = record(Net(), (torch.ones(1),))
     assert source_text(location(next(recording.calls()).frames)) == "torch.cat([größe, größe])"

@@ -92,7 +92,9 @@ def test_arguments_and_results_of_every_shape():
         y = pair.left + pair.right + options["scale"] * options["more"][1] + state.hidden + x
         return {"y": y, "state": State(y * 2, 4), "pair": Pair(y, None), "many": [y, (y - 1,)]}
 
-    one = lambda: torch.randn(2, 4)
+    def one():
+        return torch.randn(2, 4)
+
     recording = run(forward, one(), Pair(one(), one()), mask=None, state=State(one(), 3),
                     options={"scale": one(), "more": [1, one()]})
     inputs = [v.name for v in recording.values if v.kind == "input"]
@@ -140,7 +142,9 @@ def test_every_expert_that_ran_is_recorded():
 
 @pytest.mark.parametrize("register", ["register_forward_hook", "register_forward_pre_hook"])
 def test_a_layer_with_a_hook_is_recorded_from_inside(register):
-    hook = (lambda module, args, *rest: (args[0] * 2,) if not rest else rest[0] * 2)
+    def hook(module, args, *result):
+        return result[0] * 2 if result else (args[0] * 2,)
+
     layer = nn.Linear(4, 4)
     getattr(layer, register)(hook)
     recording = run(lambda m, x: m.a(x), X, parts={"a": layer})

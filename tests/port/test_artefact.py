@@ -44,7 +44,8 @@ def test_the_five_files(folder):
 def test_model_py_imports_mlx_and_the_standard_library_only(folder):
     for name in ("model.py", "check.py"):
         tree = ast.parse((folder / name).read_text(encoding="utf-8"))
-        found = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        found = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import)
+                 for alias in node.names}
         found |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         assert found <= {"mlx", "model"} | set(sys.stdlib_module_names), found
         assert ("model" in found) == (name == "check.py")
@@ -88,7 +89,8 @@ def test_the_roots_arguments_are_torchs():
             return ids * scale + (1 if flag else 0)
 
     port = ported(Options(), torch.ones(2, 3), flag=False)
-    function = next(n for n in ast.walk(ast.parse(port.source)) if isinstance(n, ast.FunctionDef) and n.name == "__call__")
+    function = next(n for n in ast.walk(ast.parse(port.source))
+                    if isinstance(n, ast.FunctionDef) and n.name == "__call__")
     names = [a.arg for a in (*function.args.args, *function.args.kwonlyargs)]
     assert names[:3] == ["self", "ids", "mask"] and names.index("scale") == 3
     assert set(names) >= {"flag"}
@@ -118,8 +120,7 @@ def test_tensors_inside_containers_are_named():
         def forward(self, pair, options):
             return {"sum": pair[0] + options["bias"], "list": [pair[1], (pair[1] * 2,)]}
 
-    one = lambda: torch.randn(2, 3)
-    port = ported(Many(), [one(), one()], {"bias": one()})
+    port = ported(Many(), [torch.randn(2, 3), torch.randn(2, 3)], {"bias": torch.randn(2, 3)})
     assert [i["name"] for i in port.manifest["inputs"]] == ["pair.0", "pair.1", "options.bias"]
     assert [o["path"] for o in port.manifest["outputs"]] == ["sum", "list.0", "list.1.0"]
 

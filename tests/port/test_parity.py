@@ -53,7 +53,8 @@ def test_a_hang_is_stopped(worker):
 
 @pytest.mark.parametrize(("source", "error"), [
     ("import sys\nsys.exit(1)", "SystemExit: 1"), ("raise KeyboardInterrupt", "KeyboardInterrupt"),
-    ("1 / 0", "ZeroDivisionError"), ("def broken(:", "SyntaxError"), ("import torch_does_not_exist", "ModuleNotFoundError"),
+    ("1 / 0", "ZeroDivisionError"), ("def broken(:", "SyntaxError"),
+    ("import torch_does_not_exist", "ModuleNotFoundError"),
     ("def f(): f()\nf()", "RecursionError")])
 def test_an_error_is_an_answer(worker, source, error):
     worker.request({"do": "ping"})
@@ -141,7 +142,8 @@ def test_a_planted_bug_is_found_in_its_module(change, message):
 
 
 @pytest.mark.parametrize("change", [
-    lambda s: s.replace("mx.sigmoid(x)", "exit(3)"), lambda s: s.replace("mx.sigmoid(x)", "__import__('os').kill(__import__('os').getpid(), 11)")])
+    lambda s: s.replace("mx.sigmoid(x)", "exit(3)"),
+    lambda s: s.replace("mx.sigmoid(x)", "__import__('os').kill(__import__('os').getpid(), 11)")])
 def test_generated_code_that_ends_its_process(change):
     made = ported(Outer(), torch.randn(2, 4))
     report = planted(made, change)
@@ -175,15 +177,18 @@ def mlx_of(tensor: torch.Tensor):
 
 @pytest.mark.parametrize(("got", "want", "ok"), [
     (torch.ones(3), torch.ones(3), True), (torch.ones(3) * 1.0001, torch.ones(3), True),
-    (torch.ones(3) * 1.0002, torch.ones(3), False), (torch.ones(3) * (1 + 1e-3), torch.ones(3, dtype=torch.float16), True),
-    (torch.ones(3) * 1.015, torch.ones(3, dtype=torch.bfloat16), True), (torch.ones(3) * 1.02, torch.ones(3, dtype=torch.bfloat16), False),
+    (torch.ones(3) * 1.0002, torch.ones(3), False),
+    (torch.ones(3) * (1 + 1e-3), torch.ones(3, dtype=torch.float16), True),
+    (torch.ones(3) * 1.015, torch.ones(3, dtype=torch.bfloat16), True),
+    (torch.ones(3) * 1.02, torch.ones(3, dtype=torch.bfloat16), False),
     (torch.ones(3), torch.ones(1, 3), False), (torch.ones(3), torch.ones(3, dtype=torch.int64), False),
     (torch.ones(3, dtype=torch.int32), torch.ones(3, dtype=torch.int64), True),
     (torch.tensor([1, 2]), torch.tensor([1, 3]), False), (torch.tensor([True]), torch.tensor([1]), False),
     (torch.tensor([1.0, float("nan")]), torch.tensor([1.0, float("nan")]), True),
     (torch.tensor([1.0, float("nan")]), torch.tensor([1.0, float("inf")]), False),
     (torch.tensor([1.0, -float("inf")]), torch.tensor([1.0, float("inf")]), False),
-    (torch.tensor([1.0, float("nan")]), torch.tensor([float("nan"), 1.0]), False), (torch.ones(0, 3), torch.ones(0, 3), True),
+    (torch.tensor([1.0, float("nan")]), torch.tensor([float("nan"), 1.0]), False),
+    (torch.ones(0, 3), torch.ones(0, 3), True),
     (torch.zeros(3) + 9e-6, torch.zeros(3), True), (torch.zeros(3) + 2e-5, torch.zeros(3), False),
     (torch.tensor([1 + 1j]), torch.tensor([1 + 1j]), True), (torch.tensor([1 + 1j]), torch.tensor([1 + 2j]), False)])
 def test_the_tolerance(got, want, ok):

@@ -78,7 +78,9 @@ def readable(source: str) -> str:
 def status(tally: Tally, excused: dict[str, str]) -> tuple[str, str, str]:
     """Status, restrictions and counts."""
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(tally.counts.items()))
-    notes = sorted(tally.caveats) + [f"refused: {tally.reasons['refused']}"] * ("refused" in tally.counts)
+    notes = sorted(tally.caveats)
+    if "refused" in tally.reasons:
+        notes.append(f"refused: {tally.reasons['refused']}")
     if "differs" in tally.counts:
         notes.append(excused.get(tally.name, "see the test"))
     words = {"matched": "match", "mixed": "match", "refused": "refused", "missing": "missing"}

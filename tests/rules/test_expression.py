@@ -21,9 +21,11 @@ X, Y = Array(1, (2, 3), "float32"), Array("2@1-0", (3,), "int64")
     (mx.concatenate([X, Y], axis=-1), "mx.concatenate([$1, $2@1-0], axis=-1)"),
     ((X + 1) * 2, "($1 + 1) * 2"), (X + 1 * 2, "$1 + 2"), (2 ** -X, "2 ** (-$1)"), (1 - (2 - X), "1 - (2 - $1)"),
     (-(X @ Y), "-($1 @ $2@1-0)"), (~(X > 0) & (Y == 1), "~($1 > 0) & ($2@1-0 == 1)"), (X[0], "$1[0]"),
-    (X[1:, None, ..., ::2], "$1[1:, None, ..., ::2]"), (X[:, Y], "$1[:, $2@1-0]"), (X.astype(mx.int32), "$1.astype(mx.int32)"),
+    (X[1:, None, ..., ::2], "$1[1:, None, ..., ::2]"), (X[:, Y], "$1[:, $2@1-0]"),
+    (X.astype(mx.int32), "$1.astype(mx.int32)"),
     (nn.relu(X), "nn.relu($1)"), (blocks.pad(X), "pad($1)"), (mx.f(float("-inf")), "mx.f(-float('inf'))"),
-    (mx.f(float("nan")), "mx.f(float('nan'))"), (mx.f(-0.0), "mx.f(-0.0)"), (mx.f((1,), [], {"a": 1}), "mx.f((1,), [], {'a': 1})"),
+    (mx.f(float("nan")), "mx.f(float('nan'))"), (mx.f(-0.0), "mx.f(-0.0)"),
+    (mx.f((1,), [], {"a": 1}), "mx.f((1,), [], {'a': 1})"),
     (mx.f(1 + 2j), "mx.f(complex(1.0, 2.0))"), (mx.f(slice(1, None, 2)), "mx.f(slice(1, None, 2))"),
     (mx.f(torch.float16), "mx.f(mx.float16)"), (mx.f(True, None, "a'b"), 'mx.f(True, None, "a\'b")'),
     (binary(1, "floordiv", X), "1 // $1"), (compare(1, ast.NotIn, X), "1 not in $1"), (1 < X, "$1 > 1")])
@@ -47,7 +49,8 @@ def test_what_a_rule_must_not_do(use, message):
 
 
 @pytest.mark.parametrize(("dtype", "text"), [
-    (torch.float64, "mx.float32"), (torch.bool, "mx.bool_"), ("bfloat16", "mx.bfloat16"), (torch.complex128, "mx.complex64")])
+    (torch.float64, "mx.float32"), (torch.bool, "mx.bool_"), ("bfloat16", "mx.bfloat16"),
+    (torch.complex128, "mx.complex64")])
 def test_dtypes(dtype, text):
     assert str(mlx_dtype(dtype)) == text
     with pytest.raises(KeyError):
@@ -68,11 +71,13 @@ def test_arithmetic_keeps_value_and_expression(make):
     assert isinstance(made, (Size, SizeFloat)) and made == make(12, 5)
     whole = isinstance(make(12, 5), int)
     assert isinstance(made, Size if whole else SizeFloat)
-    node = substitute(made.node, lambda index: ast.Name(f"v{index}"), lambda index, dim: ast.Constant({1: 24, 2: 7}[index]))
+    node = substitute(made.node, lambda index: ast.Name(f"v{index}"),
+                      lambda index, dim: ast.Constant({1: 24, 2: 7}[index]))
     assert eval(render(node), {"math": math}) == make(24, 7)
 
 
-@pytest.mark.parametrize("make", [lambda n: n == 12, lambda n: n > 3, lambda n: bool(n), lambda n: int(n), lambda n: n + True])
+@pytest.mark.parametrize("make", [
+    lambda n: n == 12, lambda n: n > 3, lambda n: bool(n), lambda n: int(n), lambda n: n + True])
 def test_questions_give_plain_answers(make):
     assert make(N) == make(12) and not isinstance(make(N), (Size, SizeFloat))
 

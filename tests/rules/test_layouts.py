@@ -96,7 +96,8 @@ def test_forward(layout, arrays, outputs, arguments, inputs, results):
     assert list(plan.inputs) == inputs and list(plan.outputs) == results
 
 
-@pytest.mark.parametrize("layout", [STANDARD, POINTWISE, AXIS, REDUCE, CHANNELS_LAST, FEATURES_LAST], ids=lambda x: x.name)
+@pytest.mark.parametrize("layout", [
+    STANDARD, POINTWISE, AXIS, REDUCE, CHANNELS_LAST, FEATURES_LAST], ids=lambda x: x.name)
 @given(data=st.data())
 def test_what_backward_asks_for_is_free_forward(layout, data):
     """With the arguments as backward wishes, forward moves none of them and gives what was wanted."""

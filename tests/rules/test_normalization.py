@@ -16,6 +16,7 @@ FUNCTIONS = [f"nn.functional.{name}" for name in (
 LAYERS = [f"nn.{kind}{n}d" for kind in ("BatchNorm", "InstanceNorm") for n in (1, 2, 3)]
 LAYERS += ["nn.GroupNorm", "nn.LayerNorm", "nn.RMSNorm", "nn.LocalResponseNorm"]
 EXCUSED = {
+    "nn.BatchNorm1d": ("skip empty batches",), "nn.BatchNorm2d": ("skip empty batches",),
     "nn.functional.instance_norm": ("F.instance_norm writes to it",),
 }
 

@@ -227,7 +227,8 @@ def test_arguments_outside_a_rule_are_refused_by_name(args, kwargs, message):
         emitted(args, kwargs)
 
 
-@pytest.mark.parametrize("kwargs", [{"out": None}, {"dtype": None}, {"device": "cpu"}, {"axis": 0}, {"requires_grad": True}])
+@pytest.mark.parametrize("kwargs", [
+    {"out": None}, {"dtype": None}, {"device": "cpu"}, {"axis": 0}, {"requires_grad": True}])
 def test_arguments_that_change_nothing_pass(kwargs):
     op(NAME)(lambda x, dim=0: mx.f(x, dim))
     assert emitted((x(),), kwargs) == "mx.f($1, 0)"
