@@ -72,8 +72,8 @@ def equal(one, other) -> bool:
                                for a, b in pairs if isinstance(a, torch.Tensor))
 
 
-CASES = [(kind, training, torch.float32) for kind in
-         ("convolution", "recurrent", "attend", "in_place", "spectrum", "half", "dropped") for training in (False, True)]
+KINDS = ("convolution", "recurrent", "attend", "in_place", "spectrum", "half", "dropped")
+CASES = [(kind, training, torch.float32) for kind in KINDS for training in (False, True)]
 CASES += [("half", False, torch.bfloat16), ("half", False, torch.float16), ("convolution", True, torch.float64)]
 
 
