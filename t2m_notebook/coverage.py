@@ -20,6 +20,7 @@ from .capture.recording import ModuleCall, OpCall, Recording, location, refs, so
 from .capture.tree import Branch, class_location, description, module_tree
 from .errors import Refused
 from .rules import (
+    Array,
     Call,
     Expr,
     OutputFacts,
@@ -40,6 +41,7 @@ from .types import (
     OperationNode,
     SourceLocation,
     Status,
+    TensorFacts,
     worst,
 )
 
@@ -119,7 +121,10 @@ class Judge:
             emitted = emit_layer(call.module)
             if emitted is None:
                 return Verdict(Status.MISSING, f"no rule for the layer {_class_name(type(call.module))}")
-            lookup = lambda index: array_of(self.recording, index)
+
+            def lookup(index: int) -> Array:
+                return array_of(self.recording, index)
+
             args, kwargs = to_arrays(call.args, lookup), to_arrays(call.kwargs, lookup)
             facts = tuple(OutputFacts(v.shape, v.dtype, standard(len(v.shape)))
                           for v in (self.recording.values[i] for i in refs(call.outputs)))
@@ -313,7 +318,10 @@ def _node(branch: Branch, children: tuple[ModuleNode, ...], survey: _Survey | No
         operations, statuses = survey.operations(branch.path)
         status, reason = _combine(branch, statuses, children, calls)
         if found:
-            facts = lambda value: tuple(survey.recording.values[i].facts for i in refs(value))
+
+            def facts(value: Any) -> tuple[TensorFacts, ...]:
+                return tuple(survey.recording.values[i].facts for i in refs(value))
+
             inputs, outputs = facts([list(found[0].args), found[0].kwargs]), facts(found[0].outputs)
         by_path = {child.path: child for child in children}
         operations = tuple(_with_child(op, by_path) for op in operations)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .analysis import Analysis, Progress, analyze, input_summary, versions
-from .capture import Recording, argument_names, check_model, normalise, record
+from .capture import Recording, argument_names, check_model, normalise, record, refs
 from .capture.generalise import generalise, same_program
 from .capture.leaves import is_leaf
 from .coverage import coverage_of
@@ -75,19 +75,26 @@ def generic_recording(example: Recording, args: tuple, kwargs: dict[str, Any]) -
     """The recording to write from: the example's, with numbers that follow the input's size
     found by recording at other sizes. A size of one (a batch of 1, a map shrunk to 1×1) tells
     nothing of where it belongs, so the recording with the fewest ones is taken. A model in
-    train mode is run once only, as every run changes it. Also gives the recordings at sizes at which the model took another path."""
+    train mode is run once only, as every run changes it. Also gives the recordings at sizes
+    at which the model took another path."""
     if example.training:
         return example, []
     same, different = [], []
-    for _, other_args, other_kwargs in other_examples(args, kwargs):
+    explained: set[str] = set()
+    for number, (what, other_args, other_kwargs) in enumerate(other_examples(args, kwargs)):
+        if what in explained:
+            continue
         try:
             with torch.random.fork_rng(devices=[]):
                 other, _ = record(example.model, *fresh(other_args, other_kwargs), keep="boundaries")
         except T2MError:
             continue  # torch does not take this size
+        assert other.root is not None
+        example.expected[number] = [other.tensors[index] for index in refs(other.root.outputs)]
         if not same_program(example, other):
             different.append(other)
             continue
+        explained.add(what)
         same.append(other)
     best = min([example, *same], key=_ones)
     for other in [*same, example]:

@@ -113,6 +113,8 @@ class Recording:
     refreshed: list[tuple[int, int, int]] = field(default_factory=list)
     event_count: int = 0
     seconds: float = 0.0
+    #: what the model gave on the n-th of ``other_examples``, where torch took it
+    expected: dict[int, list[torch.Tensor]] = field(default_factory=dict)
 
     def calls(self) -> Iterator[OpCall | ModuleCall]:
         """Every operation and leaf module call, in the order in which they ran."""

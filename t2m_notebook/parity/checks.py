@@ -23,6 +23,7 @@ class Check:
     wanted: list[int]
     reads: set[int] = field(default_factory=set)
     problem: str = ""
+    same_as: str = ""  # equal for instances of one class with equal sizes, fed equal shapes
 
 
 def module_checks(written: Written) -> list[Check]:
@@ -61,7 +62,12 @@ def _class_check(written: Written, call: ModuleCall, body: Any) -> Check:
     node = ast.Call(target, [body.arguments[name] for name in body.parameters], keywords)
     wanted = refs(call.outputs) if call.parent is None else returned_values(written.writer, call)
     check = Check(call.path, type(call.module).__name__, "", [index for index in wanted if isinstance(index, int)])
-    return _finish(written, check, node)
+    _finish(written, check, node)
+    if call.parent is not None:
+        values = written.recording.values
+        shapes = [(values[i].shape, values[i].dtype) for i in [*sorted(check.reads), *check.wanted]]
+        check.same_as = f"{written.configuration(call.path)} {body.number} {shapes}"
+    return check
 
 
 def _finish(written: Written, check: Check, node: ast.expr) -> Check:

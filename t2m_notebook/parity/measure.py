@@ -74,12 +74,22 @@ def _run(port: Port, checks: list[Check], folder: Path) -> list[ParityResult]:
     save_file(values, file)
     port.worker.request({"do": "values", "file": file})
     results = []
+    measured: dict[str, ParityResult] = {}
     for number, check in enumerate(checks):
+        twin = measured.get(check.same_as)
+        if twin is not None and twin.status is Status.PROVEN:
+            results.append(ParityResult(
+                check.path, check.class_name, "as measured at " + twin.path, Status.PROVEN, twin.max_difference,
+                twin.allowed, twin.reference_max, twin.torch_shape, twin.mlx_shape,
+                f"same class, sizes and shapes as {twin.path}; its own layers were each measured"))
+            continue
         outcome = _ask(port, {"id": number, "expression": check.expression,
                               "wanted": [f"v{index}" for index in check.wanted]}, folder, file)
         kind = "module" if check.path else "end to end" if port.example is port.recording else "other size: as recorded"
         shapes = [port.recording.values[index].shape for index in check.wanted]
         results.append(_result(port, check, kind, outcome, shapes))
+        if check.same_as:
+            measured[check.same_as] = results[-1]
         if port.progress:
             port.progress("comparing", number + 1, len(checks))
     return results
@@ -140,16 +150,11 @@ def _other_shapes(port: Port, root: Check, folder: Path, notes: list[str]) -> li
     """End to end at other shapes. Torch decides which of them the model takes."""
     results: list[ParityResult] = []
     done: set[str] = set()
-    for what, args, kwargs in other_examples(port.args, port.kwargs):
-        if what in done:
+    known = port.example.expected  # torch has run them when the port was recorded
+    for number, (what, args, kwargs) in enumerate(other_examples(port.args, port.kwargs)):
+        if what in done or number not in known:
             continue
-        try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                run_args, run_kwargs = fresh(args, kwargs)
-                expected = port.model(*run_args, **run_kwargs)
-        except Exception:
-            continue  # torch does not take this shape either
-        wanted = [tensor for _, tensor in flatten(expected)]
+        wanted = known[number]
         if len(wanted) != len(root.wanted):
             continue
         done.add(what)
@@ -160,7 +165,7 @@ def _other_shapes(port: Port, root: Check, folder: Path, notes: list[str]) -> li
         port.worker.request({"do": "values", "file": file})
         outcome = _ask(port, check, folder, file)
         results.append(_result(port, root, f"other {what}: {shapes}", outcome, [t.shape for t in wanted]))
-    if "batch" not in done and root.reads:
+    if "batch" not in done and root.reads and not port.example.training:
         notes.append("torch does not take this example at another batch size, so other batches are not proven")
     return results
 

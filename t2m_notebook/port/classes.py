@@ -276,6 +276,8 @@ class ClassWriter:
         members: list[ast.stmt] = [ast.FunctionDef("__init__", arguments, init, [], lineno=0)]
         for number, body in enumerate(first.bodies):
             statements = [put.visit(s) for s in body.statements]
+            if body.call.parent is None and not body.problem:
+                statements = [*_refuse_unported(body), *statements]
             name = "__call__" if number == 0 else f"call_{number + 1}"
             members.append(ast.FunctionDef(name, self._signature(body), statements or [ast.Pass()], [], lineno=0))
         base = ast.Attribute(ast.Name("nn", ast.Load()), "Module", ast.Load())
@@ -291,6 +293,21 @@ class ClassWriter:
                              keyword_only if defaults else [], [None] * len(keyword_only) if defaults else [], None,
                              defaults) if defaults else ast.arguments(
             [], [ast.arg("self"), *(ast.arg(n) for n in names), *keyword_only], None, [], [], None, [])
+
+
+def _refuse_unported(body: Body) -> list[ast.stmt]:
+    """What was None in the example took no part in the recording: given now, it would be
+    ignored, so the port says that it can't."""
+    from .arguments import bound_arguments
+    used = {node.id for s in body.statements for node in ast.walk(s) if isinstance(node, ast.Name)}
+    names = [variable_name(name) for name, value in bound_arguments(body.call) if value is None]
+    names = [name for name in names if name not in used]
+    if not names:
+        return []
+    given = " or ".join(f"{name} is not None" for name in names)
+    listed = ", ".join(names)
+    message = f"ported from an example without {listed}: port again with it to use it"
+    return ast.parse(f"if {given}:\n    raise ValueError({message!r})").body
 
 
 def _root_defaults(body: Body) -> list[ast.expr]:

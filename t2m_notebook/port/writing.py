@@ -55,6 +55,14 @@ class Written:
         """``(path, value)`` of every tensor that the model returns."""
         return [(path or "0", ref.index) for path, ref in flatten(self.recording.root.outputs)]  # type: ignore
 
+    def configuration(self, path: str) -> str:
+        """The generated class of the module at ``path`` and what its constructor was given."""
+        for group in self.groups:
+            for position, instance in enumerate(group.instances):
+                if instance.path == path:
+                    return f"{group.name}({', '.join(f'{name}={v[position]!r}' for name, v in group.parameters)})"
+        return path
+
     def arguments(self) -> list[tuple[str, Any]]:
         """The root's arguments with recorded values inside."""
         return bound_arguments(self.recording.root)  # type: ignore[arg-type]

@@ -14,9 +14,15 @@ def linear_layer(m):
     return nn.Linear(m.in_features, m.out_features, **bias)
 
 
+def _not_integers(name, x):
+    if x.is_integer or x.is_bool:
+        refuse(name, x.dtype, "MLX multiplies matrices of floating point here: cast the arguments first")
+
+
 @op("torch.nn.functional.linear", layout=FEATURES_LAST)
 def linear(input, weight, bias=None):
     """`x @ weight.T + bias`"""
+    _not_integers("input", input)
     product = input @ (weight.T if weight.ndim == 2 else weight)
     return product if bias is None else product + bias
 
@@ -30,7 +36,6 @@ def bilinear_layer(m):
 
 @op("torch.nn.functional.bilinear", "torch.bilinear")
 def bilinear(input1, input2, weight, bias=None):
-    if not input1.is_floating:
-        refuse("input1", input1.dtype, "MLX multiplies matrices of floating point only: cast the arguments first")
+    _not_integers("input1", input1)
     product = mx.einsum("...i,oij,...j->...o", input1, weight, input2)
     return product if bias is None else product + bias

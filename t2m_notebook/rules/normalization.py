@@ -219,6 +219,8 @@ def local_response_norm_layer(m):
 
 @op("torch.nn.functional.local_response_norm", layout=CHANNELS_LAST)
 def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
+    if not input.is_floating:
+        refuse("input", input.dtype, "cast it to floating point first")
     return blocks.local_response_norm_last_axis(input, size, alpha=alpha, beta=beta, k=k)
 
 

@@ -28,7 +28,7 @@ class Tally:
     caveats: set[str] = field(default_factory=set)
     failures: list[tuple[str, Outcome]] = field(default_factory=list)
     gradients: collections.Counter = field(default_factory=collections.Counter)
-    example: str = ""  # the emitted function of the first sample that matched
+    examples: list[str] = field(default_factory=list)  # the emitted function of each sample that matched
 
     @property
     def verdict(self) -> str:
@@ -48,7 +48,7 @@ class Tally:
         self.gradients[outcome.gradients] += 1
         self.caveats.update(outcome.caveats)
         if outcome.kind == "matched":
-            self.example = self.example or outcome.source
+            self.examples.append(outcome.source)
         else:
             self.reasons.setdefault(outcome.kind, outcome.detail)
             self.failures.append((label, outcome))

@@ -19,7 +19,7 @@ import torch
 import t2m_notebook
 from t2m_notebook.capture.recording import flatten
 from t2m_notebook.errors import Refused
-from t2m_notebook.rules import LAYERS, OPS, Array, emit_layer, emit_layer_call, load_rules, op_rule, spec_name
+from t2m_notebook.rules import LAYERS, OPS, Array, OpRule, emit_layer, emit_layer_call, load_rules, op_rule, spec_name
 from t2m_notebook.rules.containers import CONTAINERS
 from t2m_notebook.rules.expression import MLX_DTYPES, Namespace
 from t2m_notebook.rules.initializers import INITIALIZERS
@@ -71,7 +71,7 @@ def readable(source: str) -> str:
     arguments = re.findall(r"v\d+", source.partition("\n")[0])
     names = dict(zip(arguments, "xyzwabcdefgh", strict=False))
     text = "; ".join(lines if len(lines) > 1 else [re.sub(r"^[vt]\d+ = ", "", line) for line in lines])
-    text = re.sub(r"v\d+", lambda found: names.get(found[0], found[0]), text)
+    text = re.sub(r"\bv\d+\b", lambda found: names.get(found[0], found[0]), text)
     return text if len(text) <= 110 else text[:107] + "..."
 
 
@@ -80,12 +80,18 @@ def status(tally: Tally, excused: dict[str, str]) -> tuple[str, str, str]:
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(tally.counts.items()))
     notes = sorted(tally.caveats)
     if "refused" in tally.reasons:
-        notes.append(f"refused: {tally.reasons['refused']}")
-    if "differs" in tally.counts:
+        notes.append(("" if tally.verdict == "refused" else "refused: ") + tally.reasons["refused"])
+    if "differs" in tally.counts and not tally.caveats:  # else a caveat says it
         notes.append(excused.get(tally.name, "see the test"))
     words = {"matched": "match", "mixed": "match", "refused": "refused", "missing": "missing"}
     word = words.get(tally.verdict, "partial")
     return "partial" if word == "match" and tally.caveats else word, "; ".join(notes), counts
+
+
+def typical(tally: Tally) -> str:
+    """What is emitted most often; of several forms equally often the longest."""
+    texts = collections.Counter(map(readable, tally.examples))
+    return code(max(texts, key=lambda text: (texts[text], len(text)), default=""))
 
 
 def op_names(name: str) -> list[str]:
@@ -105,16 +111,23 @@ def operation_rows() -> tuple[list[Row], collections.Counter]:
         if not tally.counts:
             tally = run_op(name, torch.complex64, limit=SAMPLES, seconds=600)
         rule = next((op_rule(candidate) for candidate in op_names(name) if op_rule(candidate)), None)
-        shown = rule.name if rule and rule.name.rpartition(".")[2] == name.rpartition(".")[2] else op_names(name)[0]
+        last = name.removesuffix(".default").rpartition(".")[2]
+        shown = rule.name if rule and rule.name.rpartition(".")[2] == last else op_names(name)[0]
         sampled |= {shown, *([rule.name] if rule else [])}
         verdicts[tally.verdict] += 1
-        rows.append((shown, code(readable(tally.example)), *status(tally, exceptions.OPERATIONS)))
+        if tally.counts:
+            rows.append((shown, typical(tally), *status(tally, exceptions.OPERATIONS)))
+        elif rule is not None:  # a dtype that MLX does not have, a device that is not here
+            rows.append(without_samples(rule))
     for name in sorted(OPS):
         if name not in sampled and spec_name(name) not in sampled:
-            summary = OPS[name].summary
-            refused = "refused" if summary.startswith("Refused") else "rule"
-            rows.append((name, "", refused, "; ".join(filter(None, (summary, OPS[name].caveat))), ""))
+            rows.append(without_samples(OPS[name]))
     return sorted(rows), verdicts
+
+
+def without_samples(rule: OpRule) -> Row:
+    refused = "refused" if rule.summary.startswith("Refused") else "rule"
+    return rule.name, "", refused, "; ".join(filter(None, (rule.summary, rule.caveat))), ""
 
 
 def constructed(module: torch.nn.Module, call: Any) -> str:
