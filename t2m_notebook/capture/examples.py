@@ -55,14 +55,18 @@ def _check_tensor(name: str, tensor: torch.Tensor) -> None:
         raise ModelNotReady(f"{name} is {tensor.layout}; sparse weights are not supported. Use .to_dense().")
 
 
-def argument_names(model: torch.nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The example's arguments under the forward's parameter names, in the forward's order."""
+def argument_names(model: torch.nn.Module, args: tuple, kwargs: Mapping[str, Any],
+                   defaults: bool = False) -> list[tuple[str, Any]]:
+    """The arguments of a call under the forward's parameter names, in the forward's order;
+    with ``defaults`` also those that were left out."""
     try:
         signature = inspect.signature(model.forward)
         bound = signature.bind(*args, **kwargs)
     except (TypeError, ValueError):
         return [(f"argument{i}", value) for i, value in enumerate(args)] + list(kwargs.items())
-    named = []
+    if defaults:
+        bound.apply_defaults()
+    named: list[tuple[str, Any]] = []
     for name, value in bound.arguments.items():
         kind = signature.parameters[name].kind
         if kind is inspect.Parameter.VAR_POSITIONAL:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-import inspect
 from typing import Any
 
+from ..capture.examples import argument_names
 from ..capture.recording import ModuleCall, Ref
 from ..rules import to_node
 
@@ -27,22 +27,6 @@ def structure_node(value: Any) -> ast.expr:
 
 
 def bound_arguments(call: ModuleCall) -> list[tuple[str, Any]]:
-    """The call's recorded arguments by the forward's parameter names, defaults included."""
-    try:
-        signature = inspect.signature(call.module.forward)
-        bound = signature.bind(*call.args, **call.kwargs)
-    except (TypeError, ValueError):
-        return [(f"x{i}", value) for i, value in enumerate(call.args)] + list(call.kwargs.items())
-    root = call.parent is None
-    if root:
-        bound.apply_defaults()
-    named: list[tuple[str, Any]] = []
-    for name, value in bound.arguments.items():
-        kind = signature.parameters[name].kind
-        if kind is inspect.Parameter.VAR_POSITIONAL:
-            named += [(f"{name}{i}", item) for i, item in enumerate(value)]
-        elif kind is inspect.Parameter.VAR_KEYWORD:
-            named += list(value.items())
-        else:
-            named.append((name, value))
-    return named
+    """The call's recorded arguments by the forward's parameter names; the root's with the
+    defaults of those that were left out."""
+    return argument_names(call.module, call.args, call.kwargs, defaults=call.parent is None)
