@@ -10,8 +10,10 @@ import ast
 import collections
 import dataclasses
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+import torch
 from torch import nn
 
 from .capture.calls import array_of, bind_call, to_arrays
@@ -28,6 +30,7 @@ from .rules import (
     emit_layer,
     emit_layer_call,
     emit_op,
+    generation,
     op_rule,
     spec_name,
     standard,
@@ -79,8 +82,20 @@ class Judge:
             if module not in self._configurations:
                 self._configurations[module] = _configuration(call.module)
             key = (self._configurations[module], self._key(call.args), self._key(call.kwargs))
-            verdict = self._of_call[call.index] = self._once(key, lambda: self._layer(call))
+            verdict = self._of_call[call.index] = self._once(key, lambda: self._remembered(key, call))
         return verdict
+
+    def _remembered(self, key: Any, call: ModuleCall) -> Verdict:
+        """A verdict that an earlier analysis reached on a layer of the same configuration, while
+        the rules are the same. A layer only equal to itself is asked anew."""
+        if not isinstance(key[0], tuple) or not _is_value(key):
+            return self._layer(call)
+        remembered = _layer_verdicts(generation())
+        if key not in remembered:
+            if len(remembered) > _REMEMBERED:
+                remembered.clear()
+            remembered[key] = self._layer(call)
+        return remembered[key]
 
     def _once(self, key: Any, make) -> Verdict:
         try:
@@ -139,6 +154,22 @@ class Judge:
         return Verdict(Status.PARTIAL if caveats else Status.MAPPED, "; ".join(caveats), _display(shown))
 
 
+_REMEMBERED = 4096  # layer verdicts kept between analyses
+
+
+@lru_cache(maxsize=1)
+def _layer_verdicts(rules: int) -> dict[Any, Verdict]:
+    """Verdicts by configuration and argument shapes, for one state of the rule book."""
+    return {}
+
+
+def _is_value(key: Any) -> bool:
+    """True when a key holds plain values only, so that keeping it keeps no object alive."""
+    if type(key) in (tuple, torch.Size):
+        return all(_is_value(item) for item in key)
+    return key is None or type(key) in _SIMPLE or isinstance(key, (type, torch.dtype))
+
+
 #: What nn.Module itself keeps in every instance.
 _BOOKKEEPING = frozenset(vars(nn.Module())) - {"training"}
 
@@ -174,7 +205,7 @@ def _display(value: Any) -> str:
 
     node = substitute(to_node(value), lambda index: ast.Name(name(index), ast.Load()),
                       lambda index, dim: ast.parse(f"{name(index)}.shape[{dim}]", mode="eval").body)
-    return ast.unparse(ast.fix_missing_locations(node))
+    return ast.unparse(node)
 
 
 def _class_name(cls: type) -> str:
