@@ -54,7 +54,7 @@ def checksum(tensor: torch.Tensor) -> str:
     """First 16 hexadecimal digits of the SHA-256 of the tensor's bytes."""
     flat = tensor.detach().contiguous().reshape(-1)
     data = flat.view(torch.uint8) if flat.numel() else flat
-    return hashlib.sha256(data.numpy().tobytes() if flat.numel() else b"").hexdigest()[:16]
+    return hashlib.sha256(data.numpy() if flat.numel() else b"").hexdigest()[:16]
 
 
 def convert(moves: list[Move], state: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], list[Receipt]]:
