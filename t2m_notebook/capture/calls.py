@@ -9,7 +9,6 @@ from typing import Any
 from ..rules import (
     Array,
     Call,
-    Emitted,
     OpRule,
     Order,
     OutputFacts,
@@ -17,7 +16,6 @@ from ..rules import (
     Size,
     arrays_in,
     bind,
-    emit_op,
     op_rule,
     standard,
 )
@@ -125,12 +123,3 @@ def _bounds(recording: Recording, index: Any) -> Any:
     if isinstance(index, slice):
         return slice(*(_sizes(recording, bound) for bound in (index.start, index.stop, index.step)))
     return tuple(_bounds(recording, item) for item in index) if isinstance(index, tuple) else index
-
-
-def emit_call(recording: Recording, call: OpCall) -> Emitted | None:
-    """The MLX form of a call in torch's axis order; None without a rule.
-
-    Raises :class:`~t2m_notebook.errors.Refused`.
-    """
-    bound = bind_call(recording, call)
-    return None if bound is None else emit_op(bound.rule, bound.call, bound.call.outputs)

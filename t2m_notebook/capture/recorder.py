@@ -115,7 +115,6 @@ class Recorder(TorchFunctionMode):
         self._paths: dict[int, list[str]] = {}
         self._stack: list[ModuleCall] = []
         self._inside_leaf = 0
-        self._registering = False
         for path, module in places(model):
             self._paths.setdefault(id(module), []).append(path)
         self._register_state(model)
@@ -257,7 +256,7 @@ class Recorder(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if self._inside_leaf or not self._stack or self._registering:
+        if self._inside_leaf or not self._stack:
             return function(*args, **kwargs)
         name = function_name(function)
         last = name.rpartition(".")[2]
@@ -406,9 +405,9 @@ class Recorder(TorchFunctionMode):
 _METADATA = frozenset({"size", "dim", "numel", "nelement", "ndimension", "stride", "is_contiguous", "data_ptr",
                        "is_floating_point", "is_complex", "is_signed", "get_device", "element_size",
                        "storage_offset", "untyped_storage", "storage", "__len__", "__hash__", "is_conj", "is_neg",
-                       "has_names", "is_inference", "type", "result_type", "can_cast", "is_same_size",
+                       "has_names", "is_inference", "result_type", "can_cast", "is_same_size",
                        "_is_view", "is_set_to", "retain_grad", "register_hook", "__repr__", "__format__",
-                       "is_shared", "is_pinned", "is_coalesced", "is_storage", "is_tensor"}) - {"type"}
+                       "is_shared", "is_pinned", "is_coalesced", "is_storage", "is_tensor"})
 
 
 def _unrecorded(function, *args):

@@ -53,11 +53,6 @@ def tensors_in(value: Any) -> Iterator[torch.Tensor]:
             yield from tensors_in(item)
 
 
-def batch_size(args: tuple, kwargs: Mapping[str, Any]) -> int | None:
-    """The first dimension of the first tensor; None without one."""
-    return next((t.shape[0] for t in tensors_in([args, dict(kwargs)]) if t.dim() >= 1), None)
-
-
 def other_examples(args: tuple, kwargs: Mapping[str, Any]) -> Iterator[tuple[str, tuple, dict[str, Any]]]:
     """Candidates ``(what, args, kwargs)``: whether the model takes one is for torch to say."""
     tensors = [t for t in tensors_in([args, dict(kwargs)]) if t.dim() >= 1]

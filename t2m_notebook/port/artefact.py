@@ -168,9 +168,6 @@ def example_tensors(port: Port) -> tuple[dict[str, torch.Tensor], list[torch.Ten
 def call_text(port: Port, pattern: str) -> str:
     """The arguments of the root call as text; a tensor at ``path`` reads ``pattern.format(path)``."""
     written = port.written
-    place = {}
-    for path, index, _ in written.inputs:
-        place.setdefault(index, path)
 
     def node(value: Any, path: str) -> ast.expr:
         if isinstance(value, Ref):

@@ -66,7 +66,6 @@ class BodyWriter:
         self.views = Views(recording, plan)
         self.owners = producers(recording)
         self.escapes = escapes(recording, self.owners)
-        self.module_at = {path: module for path, module in recording.model.named_modules()}
 
     def write(self, call: ModuleCall) -> Body:
         """The body of ``call``; those of the calls below are written on the way."""

@@ -15,9 +15,10 @@ from typing import Any
 from torch import nn
 
 from ..capture.recording import ModuleCall, Recording
+from .block_source import used_blocks
 from .body import Body, BodyWriter
 from .layout import LayoutPlan
-from .names import attribute_name, variable_name
+from .names import RESERVED, attribute_name, variable_name
 from .structure import Structure
 
 _CLASS = "$class:"
@@ -76,6 +77,7 @@ class ClassWriter:
             self.used_tensors.update(body.tensors)
             for name, index in body.constants.items():
                 self.constants[f"{body.call.path}.{name}" if body.call.path else name] = index
+        self.reserved = self._block_names()
         self._heights()
         for height in sorted({i.height for i in self.instances.values()}):
             level = [i for i in self.instances.values() if i.height == height]
@@ -83,6 +85,15 @@ class ClassWriter:
                 instance.init = self._init(instance)
             self._group(level)
         return self.groups
+
+    def _block_names(self) -> set[str]:
+        """Names that the file needs for the blocks it carries: a torch class of such a name, put
+        after the block, would hide it."""
+        constructors = [layer.layer.constructor.node for path, layer in self.layer_of.items()
+                        if path in self.used_modules and layer.layer.constructor is not None]
+        trees = [*constructors, *(s for body in self.writer.bodies.values() for s in body.statements)]
+        names = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        return {block.name for block in used_blocks(names)[0]} | RESERVED
 
     def _heights(self) -> None:
         deepest_first = sorted(self.instances.items(), key=lambda item: -len(item[0].split(".")) if item[0] else 0)
@@ -177,7 +188,7 @@ class ClassWriter:
             shared.setdefault(key, []).append(instance)
         for instances in shared.values():
             cls = type(instances[0].module)
-            taken = {group.name for group in self.groups}
+            taken = {group.name for group in self.groups} | self.reserved
             base, name, number = cls.__name__, cls.__name__, 1
             while name in taken:
                 number += 1

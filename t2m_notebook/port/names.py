@@ -19,7 +19,7 @@ MODULE_NAMES = frozenset({
     "popitem", "save_weights", "set_dtype", "setdefault", "state", "train", "trainable_parameter_filter",
     "trainable_parameters", "training", "unfreeze", "update", "update_modules", "valid_child_filter",
     "valid_parameter_filter", "values"})
-_RESERVED = frozenset({"mx", "nn", "math", "self", "Path", "load", "partial"})
+RESERVED = frozenset({"mx", "nn", "math", "self", "Path", "load", "partial"})
 
 
 def _word(name: str) -> str:
@@ -43,12 +43,12 @@ def variable_name(name: str) -> str:
     clean = _word(name).strip("_") or "x"
     if not clean.isidentifier():
         clean = f"x{clean}"
-    if keyword.iskeyword(clean) or clean in _RESERVED or (clean in vars(builtins) and clean not in _HARMLESS):
+    if keyword.iskeyword(clean) or clean in RESERVED or (clean in vars(builtins) and clean not in _HARMLESS):
         clean += "_"
     return clean
 
 
-_HARMLESS = frozenset({"input", "id", "max", "min", "sum", "type", "filter", "hash", "vars"}) - {"max", "min"}
+_HARMLESS = frozenset({"input", "id", "sum", "type", "filter", "hash", "vars"})
 
 
 @cache

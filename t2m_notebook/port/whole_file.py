@@ -41,11 +41,10 @@ def names_in(source: str) -> set[str]:
 
 
 def file_source(groups: list[Group], header: str) -> str:
-    """The whole file. Classes of another name than a block's never clash: a block that is
-    called as a torch class is renamed nowhere, as blocks are chosen apart."""
+    """The whole file. A generated class never has the name of a block that the file needs."""
     classes = [_unparse(group) for group in groups]
     text = "\n\n\n".join(classes)
-    used = names_in(text)
+    used = names_in(text) - {group.name for group in groups}
     blocks, imports = used_blocks(used)
     lines = [f'"""{header}"""', ""]
     standard = set(imports)

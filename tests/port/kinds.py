@@ -346,6 +346,17 @@ class Variadic(nn.Module):
         return y * named["gain"] if flag else y
 
 
+class MultiheadAttention(nn.Module):
+    """A class of the name that a block has which its own port needs."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.inner(x, x, x)[0]
+
+
 def _sequential():
     return nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(),
@@ -378,6 +389,7 @@ KINDS = {
     "graph_convolution": lambda: (GraphConvolution(), (torch.randn(6, 5), torch.randint(0, 6, (2, 12))), {}),
     "rotary_complex": lambda: (RotaryComplex(), (torch.randn(1, 7, 16),), {}),
     "variadic": lambda: (Variadic(), (torch.randn(2, 4), torch.randn(2, 4)), {"gain": torch.randn(2, 4)}),
+    "named_like_a_block": lambda: (MultiheadAttention(), (torch.randn(2, 5, 8),), {}),
     "sequential_root": lambda: (_sequential(), (torch.randn(2, 3, 16, 16),), {}),
     "layer_root": lambda: (nn.Conv2d(3, 4, 3), (torch.randn(1, 3, 8, 8),), {}),
     "bfloat16": lambda: (_half(), (torch.randint(0, 10, (2, 5)),), {}),
