@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import atexit
 import os
+import random
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +64,18 @@ def can_install_packages() -> bool:
     script = ROOT / ".ci" / "as-root"
     return script.exists() and subprocess.run([script, "apt-get", "--version"], capture_output=True,
                                               cwd=ROOT).returncode == 0
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    """Each test draws the same numbers whatever ran before it, in whichever process."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+    if "mlx.core" in sys.modules:
+        sys.modules["mlx.core"].random.seed(0)
 
 
 @pytest.fixture(scope="session")
