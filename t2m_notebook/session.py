@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import gc
 import importlib.util
 import inspect
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .analysis import Analysis, Progress, analyze, input_summary, versions
-from .capture import Recording, argument_names, check_model, normalise, record, refs
-from .capture.generalise import generalise, same_program
+from .capture import Recording, argument_names, check_model, normalise, record
 from .capture.leaves import is_leaf
-from .coverage import coverage_of
-from .errors import T2MError
-from .parity.examples import fresh, other_examples
+from .coverage import coverage_of, judge_of
+from .parity.examples import fresh
+from .parity.process import Worker
+from .parity.recordings import Recordings, recordings_of
 from .types import AnalysisReport, PortedClass, PortSummary
 
 if TYPE_CHECKING:
-    from .parity.process import Worker
+    from .capture.trace_result import Trace
+    from .parity.live import LiveChecks
     from .parity.report import ParityReport
     from .port import LayoutPlan
+    from .port.cells import Cell, Cells
+    from .types import CellCheck, WeightRow
+    from .weights.plan import Receipt
 
-__all__ = ["Analysis", "Cell", "Port", "analyze", "port", "versions"]
+__all__ = ["Analysis", "Port", "analyze", "port", "versions"]
 
 
 def port(model: torch.nn.Module, args: Any = (), kwargs: Mapping[str, Any] | None = None, *, name: str | None = None,
@@ -44,16 +50,36 @@ def port(model: torch.nn.Module, args: Any = (), kwargs: Mapping[str, Any] | Non
         model = as_whole_model(model)
     if progress:
         progress("recording", 0, 1)
-    example, _ = record(model, *fresh(args, kwargs), keep="boundaries")
-    recording, others = generic_recording(example, args, kwargs)
-    if progress:
-        progress("writing MLX", 0, 1)
-    made = Port(recording, args, kwargs, example=example, name=name, progress=progress)
-    if others and not made.problems and not made.parity(isolate=False).ok:
-        made = _more_general(made, others)
+    with _uncollected():
+        example, _ = record(model, *fresh(args, kwargs), keep="boundaries")
+        worker = Worker()
+        try:
+            worker.start()  # it is ready when the port is written
+            recordings = recordings_of(example, args, kwargs)
+            if progress:
+                progress("writing MLX", 0, 1)
+            made = Port(recordings.best, args, kwargs, example=example, name=name, progress=progress, worker=worker)
+        except BaseException:
+            worker.close()
+            raise
+    if recordings.others and not made.problems and not made.parity(isolate=False).ok:
+        made = _right_elsewhere(made, recordings)
     if progress:
         progress("writing MLX", 1, 1)
     return made
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's search for reference cycles: what a port is made of stays, and with torch
+    loaded each search takes a third of a second."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def as_whole_model(layer: torch.nn.Module) -> torch.nn.Module:
@@ -71,53 +97,12 @@ def as_whole_model(layer: torch.nn.Module) -> torch.nn.Module:
     return whole.train(layer.training)
 
 
-def generic_recording(example: Recording, args: tuple, kwargs: dict[str, Any]) -> tuple[Recording, list[Recording]]:
-    """The recording to write from: the example's, with numbers that follow the input's size
-    found by recording at other sizes. A size of one (a batch of 1, a map shrunk to 1×1) tells
-    nothing of where it belongs, so the recording with the fewest ones is taken. A model in
-    train mode is run once only, as every run changes it. Also gives the recordings at sizes
-    at which the model took another path."""
-    if example.training:
-        return example, []
-    same, different = [], []
-    explained: set[str] = set()
-    for number, (what, other_args, other_kwargs) in enumerate(other_examples(args, kwargs)):
-        if what in explained:
-            continue
-        try:
-            with torch.random.fork_rng(devices=[]):
-                other, _ = record(example.model, *fresh(other_args, other_kwargs), keep="boundaries")
-        except T2MError:
-            continue  # torch does not take this size
-        assert other.root is not None
-        example.expected[number] = [other.tensors[index] for index in refs(other.root.outputs)]
-        if not same_program(example, other):
-            different.append(other)
-            continue
-        explained.add(what)
-        same.append(other)
-    best = min([example, *same], key=_ones)
-    for other in [*same, example]:
-        if other is not best:
-            generalise(best, other)
-            if other is not example:
-                other.tensors.clear()  # they can be many times the weights
-    for one in different:
-        for other in different:
-            if other is not one and same_program(one, other):
-                generalise(one, other)
-    return best, different
-
-
-def _ones(recording: Recording) -> int:
-    """How many dimensions of a recording's values are one."""
-    return sum(value.shape.count(1) for value in recording.values)
-
-
-def _more_general(made: Port, others: list[Recording]) -> Port:
-    """A model may leave out a step at one size (no resampling when the size is the weights'
-    own) that is harmless there: then what it runs at another size is right for both."""
-    for other in others:
+def _right_elsewhere(made: Port, recordings: Recordings) -> Port:
+    """``made`` differs from torch at a size where the model takes another path. First both paths
+    as branches. Else one for all: a model may leave out a step at one size (no resampling when the
+    size is the weights' own) that is harmless there, so that what it runs at another is right for both."""
+    merged = recordings.merged()
+    for other in [*([merged] if merged is not None else []), *recordings.others]:
         candidate = Port(other, made.args, made.kwargs, example=made.example, name=made.name, progress=made.progress)
         if not candidate.problems and candidate.parity(isolate=False).ok:
             candidate.last_report = None
@@ -128,23 +113,13 @@ def _more_general(made: Port, others: list[Recording]) -> Port:
     return made
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Cell:
-    """The generated source of one class."""
-
-    name: str
-    source: str
-    paths: tuple[str, ...]
-    kind: str = "from the recording"
-    problem: str = ""
-
-
 class Port:
     """A ported model: classes, weights, and what was measured of them."""
 
     def __init__(self, recording: Recording, args: tuple, kwargs: dict[str, Any], *, example: Recording | None = None,
-                 name: str | None = None, progress: Progress | None = None):
+                 name: str | None = None, progress: Progress | None = None, worker: Worker | None = None):
         from .port import write
+        from .weights.files import WeightsFile
         from .weights.plan import convert
         self.recording, self.args, self.kwargs = recording, args, kwargs
         self.example = example or recording
@@ -153,11 +128,17 @@ class Port:
         self.versions = versions()
         self.date = time.strftime("%Y-%m-%d")
         self.written = write(recording)
-        self.weights, self.receipts = convert(self.written.moves, self.written.tensors)
+        self.weights = convert(self.written.moves, self.written.tensors)
+        self.weights_file = WeightsFile(self.weights)  # made once, for parity, live checks and save
         self.last_report: ParityReport | None = None
         self.folder: Path | None = None  # where it was saved last
-        self._worker: Worker | None = None
+        self._worker = worker
         self._analysis: AnalysisReport | None = None
+        self._live: LiveChecks | None = None
+        self._sources: dict[tuple[tuple[str, str], ...], str] = {}  # edits -> the whole file
+        self._measured: str = ""  # the text that parity last compared
+        self._unsettled: set[str] = set()  # classes edited since the whole model was last compared
+        self._listeners: list[Callable[[Port], None]] = []
 
     @property
     def model(self) -> torch.nn.Module:
@@ -170,6 +151,12 @@ class Port:
         cls = type(self.model)
         return f"{cls.__module__}.{cls.__qualname__}"
 
+    @functools.cached_property
+    def receipts(self) -> list[Receipt]:
+        """One for each tensor of the torch model: where it went, how, and a checksum."""
+        from .weights.plan import receipts_of
+        return receipts_of(self.written.moves, self.written.tensors, self.weights)
+
     @property
     def problems(self) -> list[str]:
         """Classes that could not be ported, a sentence each; empty for a whole port."""
@@ -181,18 +168,32 @@ class Port:
         return self.written.plan
 
     @functools.cached_property
-    def cells(self) -> dict[str, Cell]:
-        """The generated classes by name, in dependency order."""
+    def cells(self) -> Cells:
+        """The classes by name, in dependency order: ``p.cells["BasicBlock"].source``, ``.reset()``,
+        ``.undo()``, ``.diff()``."""
+        from .port.cells import Cell, Cells
         from .port.whole_file import class_sources
         sources = class_sources(self.written.groups)
-        return {group.name: Cell(group.name, text, tuple(group.paths), problem=group.problem)
-                for group, text in zip(self.written.groups, sources, strict=True)}
+        return Cells([Cell(group.name, text, tuple(group.paths), problem=group.problem, on_change=self._edited)
+                      for group, text in zip(self.written.groups, sources, strict=True)])
 
-    @functools.cached_property
+    @property
     def source(self) -> str:
-        """The whole standalone ``model.py``."""
+        """The whole standalone ``model.py``, with the cells as they are now."""
         from .port.whole_file import file_source
-        return file_source(self.written.groups, self._header())
+        edits = tuple(self.cells.edits.items()) if "cells" in vars(self) else ()
+        if edits not in self._sources:
+            self._sources = {key: text for key, text in self._sources.items() if not key}  # one edited text is enough
+            self._sources[edits] = file_source(self.written.groups, self._header(), dict(edits))
+        return self._sources[edits]
+
+    @property
+    def generated_source(self) -> str:
+        """The whole file as it was generated, whatever the cells say now."""
+        from .port.whole_file import file_source
+        if () not in self._sources:
+            self._sources[()] = file_source(self.written.groups, self._header())
+        return self._sources[()]
 
     def _header(self) -> str:
         orders = self.written.plan.orders
@@ -246,13 +247,100 @@ class Port:
         torch takes it, another length or image size.
         """
         from .parity.measure import measure
-        self.last_report = measure(self, isolate=isolate, vary=vary)
+        source = self.source
+        with _uncollected():
+            self.last_report = measure(self, isolate=isolate, vary=vary)
+        self._measured = source
+        self._unsettled.clear()
+        self._tell()
         return self.last_report
+
+    def trace(self, *, values: bool = True) -> Trace:
+        """Torch here and the generated code in the worker, on the port's example: one row where both
+        did the same operation, with shapes, strides, memory, values and the difference."""
+        from .capture.trace_result import Trace
+        from .parity.trace_port import trace_port
+        return Trace(trace_port(self, lambda recorder: judge_of(recorder.recording), values=values))
+
+    # -- live editing -----------------------------------------------------------------------
+
+    @property
+    def live(self) -> LiveChecks:
+        """The live checks of this port; ``port.live.start()`` makes them ready."""
+        from .parity.live import LiveChecks
+        if self._live is None:
+            self._live = LiveChecks(self)
+        return self._live
+
+    def check(self, name: str, source: str | None = None, *, tolerance: float = 1.0,
+              explain: bool = True) -> CellCheck:
+        """Take over ``source`` as the text of class ``name`` and compare that class alone with torch.
+
+        Each configuration of the class is built with the converted weights and run, in the live
+        worker, on what torch's module was given; the classes that it uses are the generated ones.
+        ``tolerance`` multiplies the allowed difference. With ``explain`` a class that differs is
+        searched for the place where it parts and for a fix.
+        """
+        cell = self.cells[name]
+        if source is not None:
+            cell.set(source)
+        found = self.live.check(name, cell.source, tolerance, explain)
+        self._tell()
+        return found
+
+    def settle(self, *, tolerance: float = 1.0) -> ParityReport:
+        """Compare what the edits since the last time may have changed: their classes, those above
+        them and the whole model, with every cell as it is now, on the small example."""
+        from .parity.live_report import merged
+        changed, self._unsettled = set(self._unsettled), set()
+        results = self.live.settle(self.cells.edits, changed, tolerance) if changed else []
+        self.last_report = merged(self, results)
+        self._tell()
+        return self.last_report
+
+    @property
+    def unsettled(self) -> frozenset[str]:
+        """The classes that were edited since the whole model was last compared."""
+        return frozenset(self._unsettled)
+
+    def edit(self, name: str, source: str, *, tolerance: float = 1.0) -> ParityReport:
+        """Give class ``name`` another text, and compare again what depends on it.
+
+        The report has the place where the class parts from torch as ``first_divergence`` and
+        what probably is the matter as ``diagnosis``. Raises ``KeyError`` for an unknown class.
+        """
+        self.check(name, source, tolerance=tolerance)
+        return self.settle(tolerance=tolerance)
+
+    def weight_table(self) -> tuple[WeightRow, ...]:
+        """Every parameter and buffer: torch's name and shape, MLX's, axes, and whether they match."""
+        from .parity.weight_rows import weight_table
+        return weight_table(self, self._live.last if self._live is not None else {})
+
+    def torch_source(self, name: str) -> str:
+        """The source of the torch class that cell ``name`` was ported from; empty where Python has none."""
+        cls = next(group.cls for group in self.written.groups if group.name == self.cells[name].name)
+        try:
+            return inspect.getsource(cls)
+        except (OSError, TypeError):
+            return ""
+
+    def listen(self, listener: Callable[[Port], None]) -> Callable[[], None]:
+        """Call ``listener(port)`` after each edit, check and comparison. Returns what ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    def _edited(self, cell: Cell) -> None:
+        self._unsettled.add(cell.name)
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in list(self._listeners):
+            listener(self)
 
     @property
     def worker(self) -> Worker:
         """The process that runs generated code; started when first needed."""
-        from .parity.process import Worker
         if self._worker is None:
             self._worker = Worker()
         return self._worker
@@ -274,16 +362,30 @@ class Port:
         """Write the artefact: ``model.py``, ``weights.safetensors``, ``manifest.json``,
         ``example.safetensors``, ``check.py``. With ``measure`` parity runs first, if it did not yet."""
         from .port.artefact import save
-        if measure and self.last_report is None:
+        if measure and self._measured != self.source:
             self.parity()
         self.folder = save(self, folder)
         return self.folder
 
+    def notebook(self, file: str | Path) -> Path:
+        """Write the classes as cells of a notebook that runs from top to bottom in any front-end.
+
+        Its first cells, which make the model, are taken from the history of the shell where it has
+        them; else there is one to fill in. In a notebook that is there already, edited cells stay.
+        Raises :class:`~t2m_notebook.errors.CannotSave`.
+        """
+        from .port_notebook import write_notebook
+        return write_notebook(self, file)
+
     def close(self) -> None:
-        """End the worker process."""
+        """End the worker processes."""
         if self._worker is not None:
             self._worker.close()
             self._worker = None
+        if self._live is not None:
+            self._live.close()
+            self._live = None
+        self.weights_file.close()
 
     def __repr__(self) -> str:
         state = f"{len(self.problems)} classes not ported" if self.problems else f"{len(self.weights)} weights"

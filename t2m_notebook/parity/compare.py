@@ -46,9 +46,10 @@ def compare(got: Any, want: mx.array) -> dict[str, Any]:
         return verdict
     if got.size == 0:
         return {**verdict, "ok": True, "difference": 0.0, "allowed": ABSOLUTE, "reference_max": 0.0}
-    if dtype_kind(want_name) == "float" and mx.isfinite(want).all().item() and mx.isfinite(got).all().item():
-        peak, delta = _distance(got, want)
-        return _judged(verdict, delta, peak, got_name, want_name)
+    if dtype_kind(want_name) == "float":
+        finite, peak, delta = _distance(got, want)
+        if finite:
+            return _judged(verdict, delta, peak, got_name, want_name)
     wide = np.complex128 if dtype_kind(want_name) == "complex" else np.float64
     value, reference = to_numpy(got).astype(wide), to_numpy(want).astype(wide)
     finite = np.isfinite(reference)
@@ -63,12 +64,13 @@ def compare(got: Any, want: mx.array) -> dict[str, Any]:
     return _judged(verdict, delta, peak, got_name, want_name)
 
 
-def _distance(got: mx.array, want: mx.array) -> tuple[float, float]:
-    """``(max|want|, max|got - want|)`` of finite arrays, without leaving MLX."""
+def _distance(got: mx.array, want: mx.array) -> tuple[bool, float, float]:
+    """``(all finite, max|want|, max|got - want|)``, without leaving MLX."""
     got, want = got.astype(mx.float32), want.astype(mx.float32)
+    finite = mx.isfinite(want).all() & mx.isfinite(got).all()
     peak, delta = mx.abs(want).max(), mx.abs(got - want).max()
-    mx.eval(peak, delta)
-    return peak.item(), delta.item()
+    mx.eval(finite, peak, delta)
+    return finite.item(), peak.item(), delta.item()
 
 
 def _judged(verdict: dict[str, Any], delta: float, peak: float, got_name: str, want_name: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ..capture.recorder import deep_tensors
 from ..capture.recording import is_container, items_of
+from ..capture.tensors import deep_tensors
 
 
 def map_tensors(value: Any, function: Callable[[torch.Tensor], torch.Tensor]) -> Any:
@@ -91,6 +91,83 @@ def other_examples(args: tuple, kwargs: Mapping[str, Any]) -> Iterator[tuple[str
                     return tensor
                 return _grow(tensor, 1, max(1, min(3, length)))
             yield "length", *change(longer_row)
+    yield from _at_branches(args, kwargs, batch, images, lengths)
+
+
+#: What is changed where a model compares sizes: see :func:`_at_branches`.
+BRANCHING = ("height", "width", "smaller image", "longer", "length of one", "batch of one")
+
+
+def _at_branches(args: tuple, kwargs: Mapping[str, Any], batch: int, images: list[torch.Tensor],
+                 lengths: set[int]) -> Iterator[tuple[str, tuple, dict[str, Any]]]:
+    """Sizes at which a comparison in the forward may come out differently: each axis of an image
+    alone and no multiple of two, a small image, a length that is no multiple, lengths and batches of one."""
+    def change(function: Callable[[torch.Tensor], torch.Tensor]) -> tuple[Any, Any]:
+        return map_tensors(args, function), map_tensors(dict(kwargs), function)
+
+    if images:
+        height, width = images[0].shape[-2:]
+        for what, sizes in (("height", (height + height // 2 + 1, width)), ("height", (height + height // 2, width)),
+                            ("width", (height, width + width // 2 + 1)), ("width", (height, width + width // 2)),
+                            ("smaller image", (height // 2, width // 2))):
+            def resized(tensor: torch.Tensor, sizes: tuple[int, int] = sizes) -> torch.Tensor:
+                if tensor.dim() != 4 or tuple(tensor.shape[-2:]) != (height, width):
+                    return tensor
+                return _of_size(_of_size(tensor, -2, sizes[0]), -1, sizes[1])
+            if min(sizes) >= 1:
+                yield what, *change(resized)
+    else:
+        for length in sorted(lengths, reverse=True)[:1]:
+            for what, size in (("longer", 2 * length + 1), ("length of one", 1)):
+                def row(tensor: torch.Tensor, size: int = size, length: int = length) -> torch.Tensor:
+                    fits = tensor.dim() >= 2 and tensor.shape[0] == batch and tensor.shape[1] == length
+                    return _of_size(tensor, 1, size) if fits else tensor
+                if size != length:
+                    yield what, *change(row)
+    if batch > 1:
+        yield "batch of one", *change(lambda t: t[:1] if t.dim() and t.shape[0] == batch else t)
+
+
+def _of_size(tensor: torch.Tensor, dim: int, size: int) -> torch.Tensor:
+    """``tensor`` cut, or grown by its own entries, to ``size`` along ``dim``."""
+    have = tensor.shape[dim]
+    return tensor.narrow(dim, 0, size) if size <= have else _grow(tensor, dim, size - have)
+
+
+def smaller_examples(args: tuple, kwargs: Mapping[str, Any]) -> Iterator[tuple[tuple, dict[str, Any]]]:
+    """Candidates that cost less to run, the smallest first and the example itself last. A batch of
+    two stays: with one, a batch taken for another axis would not show."""
+    tensors = [t for t in tensors_in([args, dict(kwargs)]) if t.dim() >= 1]
+    if not tensors:
+        yield args, dict(kwargs)
+        return
+    batch = tensors[0].shape[0]
+
+    def cut(sizes: Mapping[tuple[int, int], int]) -> tuple[tuple, dict[str, Any]]:
+        """The example with ``{(axis, size): new size}`` where every tensor is cut alike."""
+        def smaller(tensor: torch.Tensor) -> torch.Tensor:
+            axes = {axis if axis >= 0 else tensor.dim() + axis: (size, new) for (axis, size), new in sizes.items()}
+            for axis, (size, new) in axes.items():
+                if 0 <= axis < tensor.dim() and tensor.shape[axis] == size and (axis > 0 or tensor.dim() >= 2):
+                    tensor = tensor.narrow(axis, 0, new)
+            return tensor
+        return map_tensors(args, smaller), map_tensors(dict(kwargs), smaller)
+
+    fewer = {(0, batch): 2} if batch > 2 else {}
+    images = [t for t in tensors if t.dim() == 4]
+    if images:
+        height, width = images[0].shape[-2:]
+        for part in (4, 2):
+            if height % part == 0 and width % part == 0 and min(height, width) // part >= 8:
+                yield cut({**fewer, (-2, height): height // part, (-1, width): width // part})
+    else:
+        lengths = sorted({t.shape[1] for t in tensors if t.dim() >= 2 and t.shape[0] == batch}, reverse=True)
+        for short in (9, 17, 33):
+            if lengths and lengths[0] > short:
+                yield cut({**fewer, (1, lengths[0]): short, (2, lengths[0]): short, (3, lengths[0]): short})
+    if fewer:
+        yield cut(fewer)
+    yield args, dict(kwargs)
 
 
 def _grow(tensor: torch.Tensor, dim: int, extra: int) -> torch.Tensor:

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
 
 from ..capture.examples import argument_names
-from ..capture.recorder import deep_tensors
 from ..capture.recording import flatten
+from ..capture.tensors import deep_tensors
 from ..errors import WorkerFailed
 from ..port.values import as_mlx, laid_out
 from ..types import ParityResult, Status
+from ..weights.files import write_tensors
 from .checks import Check, module_checks
 from .examples import fresh, other_examples, tensors_in
 from .report import ParityReport, assemble
@@ -40,20 +40,27 @@ def measure(port: Port, isolate: bool = True, vary: bool = True) -> ParityReport
     runnable = [c for c in checks if not c.problem]
     whole = [c for c in runnable if not c.path]
     chosen = (runnable if isolate else whole) or whole
-    notes += [*port.example.notes, *_determinism(port)]
+    notes += port.example.notes
     if port.example.training:
         notes.append("a saved port loads in eval mode, so it can't equal a forward in train mode: call model.eval() "
                      "before porting")
     with tempfile.TemporaryDirectory(prefix="t2m_") as scratch:
         folder = Path(scratch)
+        values = folder / "values.safetensors"
+
+        def meanwhile() -> None:
+            notes.extend(_determinism(port))
+            _write_values(port, chosen, values)
+            port.receipts  # noqa: B018  their checksums take a moment
+
         try:
-            from ..port.artefact import write_files
-            write_files(port, folder)
-            answer = port.worker.request({"do": "load", "source": port.source, "folder": scratch})
+            answer = port.worker.request(_load(port), meanwhile=meanwhile)
             if not answer["ok"]:
                 results.append(ParityResult("", port.name, "load", Status.MISSING, message=answer["error"]))
                 chosen, vary = [], False
-            results += _run(port, chosen, folder)
+            if chosen:
+                port.worker.request({"do": "values", "file": str(values)})
+            results += _run(port, chosen, values)
             if whole and port.example is not port.recording:
                 results += [_user_example(port, whole[0], folder)]
             if vary and whole:
@@ -65,14 +72,18 @@ def measure(port: Port, isolate: bool = True, vary: bool = True) -> ParityReport
                     seconds=time.perf_counter() - started, versions=port.versions)
 
 
-def _run(port: Port, checks: list[Check], folder: Path) -> list[ParityResult]:
-    if not checks:
-        return []
+def _load(port: Port) -> dict[str, Any]:
+    """The request that builds the model, weights included, in the worker."""
+    return {"do": "load", "source": port.source, "folder": str(port.weights_file.lend())}
+
+
+def _write_values(port: Port, checks: list[Check], file: Path) -> None:
+    """What the checks read and what they should give, as MLX holds it."""
     needed = {index for check in checks for index in (*check.wanted, *check.reads)}
-    values = {f"v{index}": laid_out(port.written, index) for index in sorted(needed)}
-    file = str(folder / "values.safetensors")
-    save_file(values, file)
-    port.worker.request({"do": "values", "file": file})
+    write_tensors({f"v{index}": laid_out(port.written, index, view=True) for index in sorted(needed)}, file)
+
+
+def _run(port: Port, checks: list[Check], file: Path) -> list[ParityResult]:
     results = []
     measured: dict[str, ParityResult] = {}
     for number, check in enumerate(checks):
@@ -84,8 +95,8 @@ def _run(port: Port, checks: list[Check], folder: Path) -> list[ParityResult]:
                 f"same class, sizes and shapes as {twin.path}; its own layers were each measured"))
             continue
         outcome = _ask(port, {"id": number, "expression": check.expression,
-                              "wanted": [f"v{index}" for index in check.wanted]}, folder, file)
-        kind = "module" if check.path else "end to end" if port.example is port.recording else "other size: as recorded"
+                              "wanted": [f"v{index}" for index in check.wanted]}, file)
+        kind = "module" if check.path else "end to end" if port.example is port.recording else _as_recorded(port, check)
         shapes = [port.recording.values[index].shape for index in check.wanted]
         results.append(_result(port, check, kind, outcome, shapes))
         if check.same_as:
@@ -95,14 +106,14 @@ def _run(port: Port, checks: list[Check], folder: Path) -> list[ParityResult]:
     return results
 
 
-def _ask(port: Port, check: dict[str, Any], folder: Path, file: str) -> dict[str, Any]:
+def _ask(port: Port, check: dict[str, Any], file: Path) -> dict[str, Any]:
     """One comparison in the worker. If that ends it, the next finds a new worker, loaded."""
     try:
         answer = port.worker.request({"do": "check", "checks": [check]})
         return answer["results"][0] if answer["ok"] else answer
     except WorkerFailed as failure:
-        port.worker.request({"do": "load", "source": port.source, "folder": str(folder)})
-        port.worker.request({"do": "values", "file": file})
+        port.worker.request(_load(port))
+        port.worker.request({"do": "values", "file": str(file)})
         return {"error": str(failure)}
 
 
@@ -158,16 +169,33 @@ def _other_shapes(port: Port, root: Check, folder: Path, notes: list[str]) -> li
         if len(wanted) != len(root.wanted):
             continue
         done.add(what)
-        shapes = ", ".join("×".join(map(str, t.shape)) for t in list(tensors_in([args, kwargs]))[:2])
+        if _is_recorded(port, root, wanted):
+            continue  # the port was written from this one, and the root's own check compared it
         check, values = _at(port, root, args, kwargs, wanted)
-        file = str(folder / f"values_{len(done)}.safetensors")
-        save_file(values, file)
-        port.worker.request({"do": "values", "file": file})
-        outcome = _ask(port, check, folder, file)
-        results.append(_result(port, root, f"other {what}: {shapes}", outcome, [t.shape for t in wanted]))
+        results.append(_elsewhere(port, root, _other(what, args, kwargs), check, values, wanted, folder))
     if "batch" not in done and root.reads and not port.example.training:
         notes.append("torch does not take this example at another batch size, so other batches are not proven")
     return results
+
+
+def _is_recorded(port: Port, root: Check, results: list[torch.Tensor]) -> bool:
+    """True when these are the very results of the recording that the port was written from."""
+    tensors = port.recording.tensors
+    return port.example is not port.recording and 0 < len(results) == len(root.wanted) and all(
+        tensors.get(index) is tensor for index, tensor in zip(root.wanted, results, strict=True))
+
+
+def _as_recorded(port: Port, root: Check) -> str:
+    """What the root's check at the recorded size says that it compared."""
+    for number, (what, args, kwargs) in enumerate(other_examples(port.args, port.kwargs)):
+        if _is_recorded(port, root, port.example.expected.get(number, [])):
+            return _other(what, args, kwargs)
+    return "other size: as recorded"
+
+
+def _other(what: str, args: tuple, kwargs: dict[str, Any]) -> str:
+    shapes = ", ".join("×".join(map(str, t.shape)) for t in list(tensors_in([args, kwargs]))[:2])
+    return f"other {what}: {shapes}"
 
 
 def _user_example(port: Port, root: Check, folder: Path) -> ParityResult:
@@ -175,10 +203,16 @@ def _user_example(port: Port, root: Check, folder: Path) -> ParityResult:
     from ..port.artefact import example_tensors
     _, wanted = example_tensors(port)
     check, values = _at(port, root, port.args, port.kwargs, wanted)
-    file = str(folder / "values_example.safetensors")
-    save_file(values, file)
-    port.worker.request({"do": "values", "file": file})
-    return _result(port, root, "end to end", _ask(port, check, folder, file), [t.shape for t in wanted])
+    return _elsewhere(port, root, "end to end", check, values, wanted, folder)
+
+
+def _elsewhere(port: Port, root: Check, kind: str, check: dict[str, Any], values: dict[str, torch.Tensor],
+               wanted: list[torch.Tensor], folder: Path) -> ParityResult:
+    """The root's check on values of its own."""
+    file = folder / "values_of_one.safetensors"
+    write_tensors(values, file)
+    port.worker.request({"do": "values", "file": str(file)})
+    return _result(port, root, kind, _ask(port, check, file), [t.shape for t in wanted])
 
 
 def _at(port: Port, root: Check, args: tuple, kwargs: dict[str, Any], wanted: list[torch.Tensor]):
@@ -189,10 +223,10 @@ def _at(port: Port, root: Check, args: tuple, kwargs: dict[str, Any], wanted: li
     expression = root.expression
     for path, index, _ in port.written.inputs:
         if path in by_name:
-            values[f"w{index}"] = as_mlx(by_name[path], port.written.plan.orders[index])
+            values[f"w{index}"] = as_mlx(by_name[path], port.written.plan.orders[index], view=True)
             expression = re.sub(rf"\bv{index}\b", f"w{index}", expression)
     names = []
     for number, (tensor, index) in enumerate(zip(wanted, root.wanted, strict=True)):
         names.append(f"w_out{number}")
-        values[names[-1]] = as_mlx(tensor, port.written.plan.orders[index])
+        values[names[-1]] = as_mlx(tensor, port.written.plan.orders[index], view=True)
     return {"id": 0, "expression": expression, "wanted": names}, values

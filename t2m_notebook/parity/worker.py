@@ -6,10 +6,13 @@ descriptor given in ``T2M_REPLY``; whatever the code prints goes elsewhere.
 ``{"do": "load", "source": …, "weights": path}`` builds the model;
 ``{"do": "values", "file": path}`` maps recorded tensors as ``v<index>``;
 ``{"do": "check", "checks": [{"id", "expression", "wanted": [index, …]}, …]}`` compares.
+``{"do": "gradients", …}`` is that of :mod:`t2m_notebook.parity.gradient_worker`;
+``live``, ``calibrate``, ``edit``, ``explain`` and ``settle`` are those of :mod:`t2m_notebook.parity.edited`.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import linecache
 import os
@@ -31,6 +34,7 @@ class Bench:
         self.namespace: dict[str, Any] = {}
         self.root: Any = None
         self.values: dict[str, Any] = {}
+        self.traces: Any = None  # the bench of the last traced run
 
     def load(self, request: dict[str, Any]) -> dict[str, Any]:
         """Execute a port's source and build its root with weights."""
@@ -52,6 +56,21 @@ class Bench:
     def check(self, request: dict[str, Any]) -> dict[str, Any]:
         """Evaluate each expression and compare its results with the recorded values."""
         return {"ok": True, "results": [self._one(check) for check in request["checks"]]}
+
+    def trace(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Run the loaded port and note every MLX operation."""
+        from t2m_notebook.parity.trace_worker import Bench as Traces
+        self.traces = Traces()
+        return self.traces.trace(self.namespace, self.root, self.values, request)
+
+    def trace_compare(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Hold the results of the traced run against mapped values."""
+        return self.traces.compare(self.values, request)
+
+    def gradients(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Gradients of a loss, MLX's graph of it, and how they compare with torch's."""
+        from t2m_notebook.parity.gradient_worker import gradients
+        return gradients(self.namespace, self.root, self.values, request, flatten)
 
     def _one(self, check: dict[str, Any]) -> dict[str, Any]:
         import mlx.core as mx
@@ -93,6 +112,37 @@ def _line(error: Exception) -> int | None:
     return lines[-1] if lines else None
 
 
+class _Live:
+    """The requests of live editing; MLX is imported with the first of them."""
+
+    def __init__(self):
+        self.bench: Any = None
+
+    def handlers(self) -> dict[str, Any]:
+        names = ("live", "calibrate", "edit", "explain", "settle")
+        return {name: functools.partial(self.answer, name) for name in names}
+
+    def answer(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Passes a request on; ``{"do": "live"}`` without a port only warms up."""
+        if self.bench is None:
+            from t2m_notebook.parity.edited import Bench as Edited
+            self.bench = Edited()
+        if name == "live" and "prelude" not in request:
+            return {"ok": True}
+        return getattr(self.bench, name)(request)
+
+
+def _leave_tracebacks() -> None:
+    """A crash, and the signal that asks, leave the Python lines in the file of ``T2M_TRACEBACKS``."""
+    import faulthandler
+    import signal
+    name = os.environ.get("T2M_TRACEBACKS")
+    if name:
+        file = open(name, "w")  # stays open as long as the process
+        faulthandler.enable(file, all_threads=False)
+        faulthandler.register(signal.SIGUSR1, file, all_threads=False, chain=False)
+
+
 def main() -> None:
     """Answer requests until the input ends."""
     reply = os.fdopen(int(os.environ["T2M_REPLY"]), "w")
@@ -100,8 +150,13 @@ def main() -> None:
     requests = os.fdopen(os.dup(0))
     sys.stdin = open(os.devnull)
     sys.stdout = sys.stderr = open(os.devnull, "w")
+    _leave_tracebacks()
     bench = Bench()
-    handlers = {"load": bench.load, "values": bench.map_values, "check": bench.check, "ping": lambda r: {"ok": True}}
+    handlers = _Live().handlers() | {
+        "load": bench.load, "values": bench.map_values, "check": bench.check, "gradients": bench.gradients,
+        "trace": bench.trace, "trace_compare": bench.trace_compare,
+        "ping": lambda r: {"ok": True}}
+    import mlx.nn  # noqa: F401  takes a moment, best before the first request
     _answer(reply, {"ok": True, "ready": True})
     for line in requests:
         request = json.loads(line)

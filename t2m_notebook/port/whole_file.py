@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import subprocess
+import symtable
 import sys
+from collections.abc import Mapping
 
+from ..rules.substitute import copied
 from .block_source import used_blocks
 from .classes import Group, Unfold
 
@@ -27,8 +31,7 @@ def class_sources(groups: list[Group]) -> list[str]:
 
 
 def _unparse(group: Group) -> str:
-    import copy
-    node = Unfold().visit(copy.deepcopy(group.node))
+    node = Unfold().visit(copied(group.node))
     lines = ast.unparse(ast.fix_missing_locations(node)).splitlines()
     title = f"Ported from {group.cls.__module__}.{group.cls.__qualname__}." if group.cls.__module__ != "__main__" \
         else f"Ported from {group.cls.__qualname__}."
@@ -36,15 +39,47 @@ def _unparse(group: Group) -> str:
 
 
 def names_in(source: str) -> set[str]:
-    """Every bare name that a text mentions."""
-    return {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+    """Every name that a text takes from outside: neither its own arguments nor its variables."""
+    found: set[str] = set()
+    tables = [symtable.symtable(source, "<classes>", "exec")]
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        outermost = table.get_type() == "module"
+        found |= {symbol.get_name() for symbol in table.get_symbols()
+                  if symbol.is_referenced() and (outermost or symbol.is_global())}
+    return found
 
 
-def file_source(groups: list[Group], header: str) -> str:
-    """The whole file. A generated class never has the name of a block that the file needs."""
-    classes = [_unparse(group) for group in groups]
+def split_source(source: str, classes: list[str]) -> tuple[str, str]:
+    """A generated file without its classes: what stands before them, and ``load``."""
+    tree, lines = ast.parse(source), source.splitlines()
+    prelude, load = [], ""
+    for node in tree.body:
+        text = "\n".join(lines[node.lineno - 1 - _decorators(node): node.end_lineno])
+        if isinstance(node, ast.FunctionDef) and node.name == "load":
+            load = text
+        elif not (isinstance(node, ast.ClassDef) and node.name in classes):
+            prelude.append(text)
+    return "\n".join(prelude) + "\n", load + "\n"
+
+
+def _decorators(node: ast.stmt) -> int:
+    """How many lines of decorators stand above a definition."""
+    return node.lineno - min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+
+
+def file_source(groups: list[Group], header: str, edits: Mapping[str, str] | None = None) -> str:
+    """The whole file, with the texts of ``edits`` in the place of the classes of their names. A
+    generated class never has the name of a block that the file needs."""
+    edits = edits or {}
+    classes = [edits.get(group.name) or _unparse(group) for group in groups]
     text = "\n\n\n".join(classes)
-    used = names_in(text) - {group.name for group in groups}
+    used: set[str] = set()
+    for one in classes:
+        with contextlib.suppress(SyntaxError):  # a half-typed text is told when the file is loaded
+            used |= names_in(one)
+    used -= {group.name for group in groups}
     blocks, imports = used_blocks(used)
     lines = [f'"""{header}"""', ""]
     standard = set(imports)

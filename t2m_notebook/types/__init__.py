@@ -14,6 +14,12 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Union
 
+from .live import CHECK_GLYPHS as CHECK_GLYPHS
+from .live import CellCheck as CellCheck
+from .live import Fix as Fix
+from .live import Mark as Mark
+from .live import WeightRow as WeightRow
+
 
 class Status(enum.StrEnum):
     """What is known about a node's port. Green (``PROVEN``) is only ever measured."""
@@ -319,3 +325,20 @@ class PortSummary:
     seconds: float = 0.0  # that parity took
     folder: str = ""  # where it was saved
     versions: dict[str, str] = field(default_factory=dict)
+
+
+# Below the values that they are made of.
+from .gradients import GradientComparison as GradientComparison  # noqa: E402
+from .gradients import GradientEdge as GradientEdge  # noqa: E402
+from .gradients import GradientGraph as GradientGraph  # noqa: E402
+from .gradients import GradientNode as GradientNode  # noqa: E402
+from .gradients import MLXArray as MLXArray  # noqa: E402
+from .gradients import MLXGradients as MLXGradients  # noqa: E402
+from .gradients import MLXOperation as MLXOperation  # noqa: E402
+from .gradients import SavedTensor as SavedTensor  # noqa: E402
+from .gradients import TensorValue as TensorValue  # noqa: E402
+from .trace import TraceData as TraceData  # noqa: E402
+from .trace import TracedOperation as TracedOperation  # noqa: E402
+from .trace import TracedTensor as TracedTensor  # noqa: E402
+from .trace import TraceRow as TraceRow  # noqa: E402
+from .trace import ValueSummary as ValueSummary  # noqa: E402

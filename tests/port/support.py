@@ -96,7 +96,7 @@ def planted(made: Port, change: Callable[[str], str]):
     """Parity of a port whose source text was changed before it is loaded."""
     changed = change(made.source)
     assert changed != made.source, "nothing was planted"
-    made.__dict__["source"] = changed
+    made._sources[()] = changed
     try:
         return made.parity(vary=False)
     finally:

@@ -1,0 +1,132 @@
+"""One model recorded at several sizes, and which of the recordings a port is written from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..capture import Recording, argument_names, record, refs
+from ..capture.agreement import agrees
+from ..capture.generalise import generalise, same_program
+from ..capture.merging import merge
+from ..capture.module_state import attributes_restored
+from ..capture.predicates import evaluate
+from ..capture.recording import Guard
+from ..capture.tensors import deep_tensors
+from ..errors import T2MError
+from ..rules.substitute import mentions
+from .examples import BRANCHING, fresh, other_examples
+
+
+@dataclass(slots=True)
+class Recordings:
+    """What was recorded of one model."""
+
+    best: Recording  # the one whose code holds at most sizes
+    others: list[Recording] = field(default_factory=list)  # those that it does not explain
+    all: list[Recording] = field(default_factory=list)
+
+    def merged(self) -> Recording | None:
+        """All in one, with a branch where the model took another path at some sizes; None where
+        no comparison of sizes explains a path. A size of one (a map shrunk to 1×1) tells nothing
+        of where it belongs, so the recording with the fewest ones is taken for what they share."""
+        base = min(self.all, key=lambda one: _ones(one) / max(1, sum(len(value.shape) for value in one.values)))
+        recording, taken = merge(base, [one for one in self.all if one is not base])
+        return recording if taken else None
+
+
+def recordings_of(example: Recording, args: tuple, kwargs: dict[str, Any]) -> Recordings:
+    """The example's recording and those at other sizes, with numbers that follow the input's
+    size found by comparing them. Where the forward compares sizes, also at sizes where such a
+    comparison is likely to come out differently. A model in train mode is run once only, as
+    every run changes it."""
+    if example.training:
+        return Recordings(example, [], [example])
+    same, different = [], []
+    explained: set[str] = set()
+    for number, (what, other_args, other_kwargs) in enumerate(other_examples(args, kwargs)):
+        if what in explained or (what in BRANCHING and _settled(example, same, other_args, other_kwargs)):
+            continue
+        try:
+            with torch.random.fork_rng(devices=[]), attributes_restored(example.model):
+                other, _ = record(example.model, *fresh(other_args, other_kwargs), keep="boundaries")
+        except T2MError:
+            continue  # torch does not take this size
+        assert other.root is not None
+        example.expected[number] = [other.tensors[index] for index in refs(other.root.outputs)]
+        alike = same_program(example, other)
+        (same if alike else different).append(other)
+        if alike and other is not min([example, *same], key=_ones):
+            _forget(other)  # they can be many times the weights
+        if alike or what in BRANCHING:
+            explained.add(what)
+    best = min([example, *same], key=_ones)
+    for other in [*same, example]:
+        if other is not best:
+            generalise(best, other)
+            if other is not example:
+                _forget(other)
+    for one in different:
+        for other in different:
+            if other is not one and same_program(one, other):
+                generalise(one, other)
+    unlike = [other for other in [example, *same] if other is not best and not agrees(best, other)]
+    return Recordings(best, [*different, *unlike], [example, *same, *different])
+
+
+def _settled(example: Recording, same: list[Recording], args: tuple, kwargs: dict[str, Any]) -> bool:
+    """Whether every comparison of sizes comes out at these arguments as it did in the example. Told
+    from a recording that changed the same axes of the inputs, and only where each size that is
+    compared is such an axis itself or does not follow it; else it is for torch to say."""
+    if not example.guards:
+        return True
+    inputs = {value.name: value.shape for value in example.values if value.kind == "input" and value.previous is None}
+    given = {path: tuple(tensor.shape) for name, value in argument_names(example.model, args, kwargs)
+             for path, tensor in deep_tensors(value, name)}
+    changed = _changes(inputs, given)
+    for other in same:
+        there = {value.name: value.shape for value in other.values if value.kind == "input" and value.previous is None}
+        alike = _changes(inputs, there)
+        if changed.keys() != alike.keys() or len(set(changed.values())) != 1 or len(set(alike.values())) != 1 \
+                or len(other.values) != len(example.values):
+            continue
+        (here, then), (_, now) = next(iter(changed.values())), next(iter(alike.values()))
+        if all(_same_outcome(guard, example, other, here, now, then) for guard in example.guards):
+            return True
+    return False
+
+
+def _changes(one: dict[str, tuple[int, ...]], other: dict[str, tuple[int, ...]]) -> dict[Any, tuple[int, int]]:
+    """``(input, axis)`` -> its size in both, where they differ; an axis of -1 where the ranks do."""
+    return {(name, axis): (a, b) for name in one for axis, (a, b) in enumerate(
+        zip(one[name], other.get(name, ()), strict=False)) if a != b} | {
+            (name, -1): (0, 0) for name in one if len(one[name]) != len(other.get(name, ()))}
+
+
+def _same_outcome(guard: Guard, example: Recording, other: Recording, here: int, now: int, then: int) -> bool:
+    """Whether the comparison is sure to come out the same where ``here`` becomes ``then``, as
+    ``other``, where it became ``now``, tells."""
+    shapes: dict[int, list[int]] = {}
+    for index, axis in mentions(guard.test)[1]:
+        shape, there = example.values[index].shape, other.values[index].shape
+        if len(shape) != len(there) or (shape[axis], there[axis]) not in ((here, now), (shape[axis], shape[axis])):
+            return False
+        shapes.setdefault(index, list(shape))[axis] = then if shape[axis] != there[axis] else shape[axis]
+    try:
+        return bool(evaluate(guard.test, shapes)) == bool(guard.outcome)
+    except KeyError:
+        return False
+
+
+def _forget(recording: Recording) -> None:
+    """Let go of the tensors that can be had again."""
+    values = recording.values
+    for index in [i for i in recording.tensors if values[i].kind not in ("constant", "attribute")]:
+        del recording.tensors[index]
+
+
+def _ones(recording: Recording) -> int:
+    """How many dimensions of a recording's values are one."""
+    return sum(value.shape.count(1) for value in recording.values)
