@@ -14,8 +14,13 @@ from typing import Any
 __version__ = "0.1.0"
 #: Public name -> the module that defines it. Loaded when first asked for: torch takes a
 #: second to import, ``import t2m_notebook`` must not.
-_PUBLIC = {"analyze": "session", "Analysis": "session", "Port": "session"}
-__all__ = ["analyze", "port", "load_ipython_extension", "__version__"]
+_PUBLIC = {"analyze": "session", "Analysis": "session", "Port": "session",
+           "trace": "seeing", "tracing": "seeing", "health": "seeing", "watch": "seeing",
+           "checkpoint": "inspection.checkpoints",
+           "clip_gradients": "seeing", "sanitise": "seeing", "memory": "seeing", "pending": "seeing",
+           "autograd": "gradient_graphs", "GradientGraph": "types"}
+__all__ = ["analyze", "port", "trace", "tracing", "health", "watch", "checkpoint", "memory", "autograd",
+           "load_ipython_extension", "__version__"]
 
 
 class _Package(ModuleType):
@@ -41,6 +46,7 @@ def __getattr__(name: str) -> Any:
 
 
 def load_ipython_extension(ipython: Any) -> None:
-    """``%load_ext t2m_notebook``: register the magics."""
-    from . import magics
+    """``%load_ext t2m_notebook``: register the magics, and wait for a front-end that shows cells."""
+    from . import magics, magics_cells
     magics.register(ipython)
+    magics_cells.register(ipython)

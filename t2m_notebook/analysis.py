@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from .capture import Recording, argument_names, check_model, normalise, record
-from .capture.recorder import deep_tensors
+from .capture.tensors import deep_tensors
 from .capture.recording import DTYPE_NAMES
 from .capture.tree import places
 from .coverage import coverage_of

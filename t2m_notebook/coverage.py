@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import collections
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -152,6 +153,19 @@ class Judge:
         caveats = (*emitted.caveats, *use.caveats)
         shown = use.value if emitted.layer.inline is not None else emitted.layer.constructor
         return Verdict(Status.PARTIAL if caveats else Status.MAPPED, "; ".join(caveats), _display(shown))
+
+
+def judge_of(recording: Recording) -> Callable[[OpCall | ModuleCall], tuple[Status, str, str]]:
+    """What says of a recorded call: its status by the rules, why, and the MLX expression."""
+    judge = Judge(recording)
+
+    def of(call: OpCall | ModuleCall) -> tuple[Status, str, str]:
+        if isinstance(call, OpCall) and call.name.rpartition(".")[2] in READS and op_rule(call.name) is None:
+            return Status.UNSEEN, "", ""  # reads a value into Python
+        verdict = judge.operation(call) if isinstance(call, OpCall) else judge.layer(call)
+        return verdict.status, verdict.reason, verdict.mlx
+
+    return of
 
 
 _REMEMBERED = 4096  # layer verdicts kept between analyses

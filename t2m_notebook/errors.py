@@ -80,3 +80,19 @@ class WeightsMismatch(T2MError):
 
 class WorkerFailed(T2MError):
     """The parity worker crashed, hung or ran out of memory; the session is unharmed."""
+
+
+class NonFinite(T2MError):
+    """A NaN or Inf came out; ``finding`` (a ``types.health.Finding``) says which operation made it."""
+
+    def __init__(self, finding):
+        self.finding = finding
+        reached = f"\nIt came out at: {finding.reached}." if finding.reached else ""
+        inputs = "".join(f"\n  went in: {values.text}" for values in finding.inputs)
+        inputs += "".join(f"\n  came out: {values.text}" for values in finding.outputs)
+        step = f" (training step {finding.step})" if finding.step else ""
+        super().__init__(f"{finding.text}{reached}{step}{inputs}")
+
+
+class MissingPackage(T2MError):
+    """An optional package that this needs is not installed."""

@@ -23,6 +23,7 @@ class Call:
     args: tuple = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
+    text: str = ""  # the subject and its inputs as they were written
 
 
 @dataclass(frozen=True)

@@ -13,25 +13,35 @@ import functools
 import inspect
 import re
 import rlcompleter
-import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from IPython import get_ipython
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.display import display, publish_display_data
 from torch import nn
 
+from .capture.trace_result import Trace
 from .errors import BadExample, NotAPort, T2MError
+from .gradient_graphs import autograd
 from .magic_line import DEBUG, HELP, Call, Option, described, model_call, separate_options, value_of
+from .open_ports import OpenPorts
 from .parity.report import ParityReport
 from .progress import PageProgress, Progress, terminal_progress
+from .seeing import trace
 from .session import Analysis, Port, analyze, port
 from .target import saving_place, writing
 from .torchvision_shim import declare_missing_operators
+from .types import GradientGraph
+from .types.health import HealthReport
+from .types.memory import MemoryReport
 
 MODEL, PORT = "MODEL [INPUT ...] [NAME=INPUT ...]", "[PORT]"
+LOSS = "LOSS [PORT]"
+MODEL_OR_PORT = "MODEL [INPUT ...] [NAME=INPUT ...] | PORT"
+MODEL_OR_PORT = "PORT | MODEL [INPUT ...] [NAME=INPUT ...]"
 _OPTIONS: dict[str, dict[str, Option]] = {}  # magic -> its options and what each does
 _SUBJECTS: dict[str, type] = {}  # magic -> what its first word is
 
@@ -49,7 +59,7 @@ def verb(subject: str = MODEL, *, slow: bool = False, **options: str | Option):
 
     def decorate(method: Callable) -> Callable:
         name = method.__name__
-        _OPTIONS[name], _SUBJECTS[name] = known, Port if subject == PORT else nn.Module
+        _OPTIONS[name], _SUBJECTS[name] = known, {PORT: Port, LOSS: torch.Tensor}.get(subject, nn.Module)
 
         @functools.wraps(method)
         def magic(self: T2MMagics, line: str, local_ns: dict | None = None) -> Any:
@@ -57,14 +67,16 @@ def verb(subject: str = MODEL, *, slow: bool = False, **options: str | Option):
                 names = {**self.shell.user_global_ns, **self.shell.user_ns, **(local_ns or {})}
                 words, given = separate_options(name, line, known, names)
                 if "help" in given:
-                    print(_help(name, subject, method, known))
+                    print(help_text(name, subject, method, known))
                     return None
-                call = self.port_call(name, words, names) if subject == PORT else model_call(name, words, names)
-                call.options = {option: given.get(option) for option in known}
+                read = {PORT: self.port_call, LOSS: self.loss_call, MODEL_OR_PORT: self.any_call}.get(
+                    subject, model_call)
+                call = read(name, words, names)
+                call.options, call.text = {option: given.get(option) for option in known}, " ".join(words)
                 return self.run(functools.partial(method, self, call), slow)
             except T2MError as error:
                 if "--debug" not in line.split():
-                    _without_traceback(error)
+                    without_traceback(error)
                 raise
 
         return line_magic(name)(no_var_expand(needs_local_scope(magic)))
@@ -79,8 +91,7 @@ class T2MMagics(Magics):
     def __init__(self, shell):
         super().__init__(shell)
         self._shown: list[Any] = []  # results that are on the page and may come back through Out[n]
-        self._last: Port | None = None
-        self._ports: weakref.WeakValueDictionary[str, Port] = weakref.WeakValueDictionary()
+        self.ports = OpenPorts()
 
     @property
     def on_page(self) -> bool:
@@ -133,7 +144,10 @@ class T2MMagics(Magics):
     @verb(slow=True, name=Option("what to call the port; the model's class without it", "NAME"),
           save=Option("write the port into this folder, which then needs neither torch nor t2m", "DIR"),
           eval="put the model into eval mode first", no_parity="don't compare with torch: nothing will be green",
-          no_vary="compare at the example's own size alone")
+          no_vary="compare at the example's own size alone",
+          cells="lay the classes out as cells below (in JupyterLab and Notebook 7; this is the default)",
+          no_cells="don't lay the classes out as cells",
+          notebook=Option("write the classes as cells of this notebook, for any front-end", "FILE"))
     def t2m_port(self, call: Call, progress: Progress) -> Port:
         """Port a model to MLX, compare the port with torch node by node, and show the verdicts.
 
@@ -141,21 +155,36 @@ class T2MMagics(Magics):
         %t2m_port model ids mask=mask --save out
         p = %t2m_port model x                keeps the port: p.cells, p.source, p.save("out")
 
-        The model is run a few times, at other batch and input sizes too where it takes them.
+        The model is run a few times, at other batch and input sizes too where it takes them. In JupyterLab each
+        MLX class then stands in a cell below, and is checked while you edit it. Run again, cells that you edited
+        stay as they are.
         """
         options = call.options
+        if options["cells"] and options["no-cells"]:
+            raise BadExample("--cells and --no-cells contradict each other.")
         folder = saving_place(options["save"]) if options["save"] else None
         if options["eval"]:
             call.subject.eval()
         made = port(call.subject, call.args, call.kwargs, name=options["name"], progress=progress)
-        self._last = self._ports[made.name] = made
-        with _measuring(made, progress):
-            if not options["no-parity"]:
-                made.parity(vary=not options["no-vary"])
-            if folder is not None:
-                progress("saving", 0, 1)
-                with writing(folder):
-                    made.save(str(folder), measure=not options["no-parity"])
+        self.ports.add(made, call.text)
+        try:
+            with self.measuring(made, progress):
+                if not options["no-parity"]:
+                    made.parity(vary=not options["no-vary"])
+                if folder is not None:
+                    progress("saving", 0, 1)
+                    with writing(folder):
+                        made.save(str(folder), measure=not options["no-parity"])
+                if self.on_page and not options["no-cells"]:
+                    self.ports.keep(made)
+                    with contextlib.suppress(T2MError):  # the first check says what is the matter
+                        made.live.start()
+        finally:
+            self.ports.tell("added", made)
+        if options["notebook"]:
+            made.notebook(options["notebook"])
+        if not options["no-cells"]:
+            self.ports.tell("laid out", made)
         return made
 
     @verb(PORT, slow=True, no_isolate="compare the whole model only, not module by module",
@@ -167,22 +196,146 @@ class T2MMagics(Magics):
         %t2m_parity p                        this one; a port's name does too
         report = %t2m_parity p               keeps the report: report.ok, report.results
         """
-        with _measuring(call.subject, progress):
-            return call.subject.parity(isolate=not call.options["no-isolate"], vary=not call.options["no-vary"])
+        with self.measuring(call.subject, progress):
+            report = call.subject.parity(isolate=not call.options["no-isolate"], vary=not call.options["no-vary"])
+        self.ports.tell("measured", call.subject)
+        return report
+
+    @verb(LOSS, no_mlx="leave MLX's side out")
+    def t2m_autograd(self, call: Call, progress: Progress) -> GradientGraph:
+        """Show the autograd graph behind a loss, step through its backward pass, and MLX's side of it.
+
+        %t2m_autograd loss                   a tensor; variables give the names
+        %t2m_autograd loss p                 with the port p: the loss was made from what its model returned
+        %t2m_autograd p                      the sum of the results of the port's own example
+        %t2m_autograd model x                the same of any model; a port is made for MLX's side
+        graph = %t2m_autograd loss           keeps the graph: graph.nodes, graph.mlx
+
+        Nothing changes: no .grad, and loss.backward() still works afterwards.
+        """
+        made = call.kwargs.get("port")
+        with self.measuring(made, progress) if made is not None else contextlib.nullcontext():
+            return autograd(call.subject, **call.kwargs, mlx=not call.options["no-mlx"],
+                            progress=None if made is not None else progress)
+
+    @verb(MODEL_OR_PORT, backward="look at the backward pass, too")
+    def t2m_health(self, call: Call, progress: Progress) -> HealthReport:
+        """Say which operation made the first NaN or Inf, and how close values are to their dtype's limits.
+
+        %t2m_health model x                  one forward; the model stays as it was
+        %t2m_health model x --backward       and the backward pass, from the sum of the results or the model's loss
+        %t2m_health p                        both sides of a port, on its own example
+        report = %t2m_health model x         keeps the report: report.first, report.tensors, report.to_pandas()
+
+        For a training loop: with t2m.watch(model, optimizer=optimizer): ...
+        """
+        from .seeing import health
+
+        return health(call.subject, call.args, call.kwargs, backward=bool(call.options["backward"]))
+
+    @verb(MODEL_OR_PORT, optimizer=Option("whose state to count: adamw, sgd, ...; adamw without it", "NAME"),
+          inference="measure the forward alone")
+    def t2m_memory(self, call: Call, progress: Progress) -> MemoryReport:
+        """Show where memory goes: parameters, gradients, optimizer state, activations; measured and predicted.
+
+        %t2m_memory model x                  inference and a training step, on copies; the model stays as it was
+        %t2m_memory p                        both sides of a port
+        report = %t2m_memory model x         keeps the report: report.parts, report.to_pandas()
+        """
+        from .seeing import memory
+
+        return memory(call.subject, call.args, call.kwargs, optimizer=call.options["optimizer"] or "adamw",
+                      training=not call.options["inference"])
+
+    def seen_call(self, name: str, words: list[str], names: dict[str, Any]) -> Call:
+        """A port, by variable or name, or an MLX module, or a torch model; with its inputs."""
+        if words and words[0] in self.ports and words[0] not in names:
+            return self.port_call(name, words, names)
+        if words and "=" not in words[0] and not words[0].startswith("*"):
+            value = value_of(words[0], names)
+            if isinstance(value, Port):
+                return self.port_call(name, words, names)
+            if any(cls.__module__.startswith("mlx.nn.") for cls in type(value).__mro__):
+                call = model_call(name, ["model", *words[1:]], {**names, "model": nn.Identity()})
+                call.subject = value
+                return call
+        return model_call(name, words, names)
+
+    def loss_call(self, name: str, words: list[str], names: dict[str, Any]) -> Call:
+        """The loss that ``words`` name, and the port that may follow it; or a model and its inputs."""
+        if not words:
+            raise BadExample(f"Say which loss: %{name} loss. %{name} --help tells more.")
+        if words[0] in self.ports and words[0] not in names:
+            return Call(None, kwargs={"port": self.port_call(name, words, names).subject, "scopes": [names]})
+        value = value_of(words[0], names)
+        if isinstance(value, nn.Module):
+            call = model_call(name, words, names)
+            return Call(value, kwargs={"args": call.args, "kwargs": call.kwargs, "scopes": [names]})
+        if isinstance(value, Port):
+            return Call(None, kwargs={"port": self.port_call(name, words, names).subject, "scopes": [names]})
+        if len(words) > 2:
+            raise BadExample(f"%{name} takes a loss and a port; {words[2]} is one word too many.")
+        made = self.port_call(name, words[1:], names).subject if len(words) > 1 else None
+        return Call(value, kwargs={"port": made, "scopes": [names]})
+
+    @verb(MODEL_OR_PORT, no_values="don't take mean, minimum, maximum, NaN and Inf counts",
+          eval="put the model into eval mode first")
+    def t2m_trace(self, call: Call, progress: Progress) -> Trace:
+        """Run a model once and show every operation: line, module, shapes, strides, memory, values.
+
+        %t2m_trace model x                   torch's side, and the MLX form of each operation
+        %t2m_trace p                         a port, or its name: torch and MLX side by side
+        tr = %t2m_trace model x              keeps the trace: tr.rows, tr.where(copies=True)
+
+        A forward that raises shows the rows up to there.
+        """
+        values = not call.options["no-values"]
+        if isinstance(call.subject, Port):
+            with self.measuring(call.subject, progress):
+                return trace(call.subject, values=values)
+        if call.options["eval"]:
+            call.subject.eval()
+        return trace(call.subject, call.args, call.kwargs, values=values, progress=progress)
+
+    def any_call(self, name: str, words: list[str], names: dict[str, Any]) -> Call:
+        """A port, or a model with its inputs; without a word the last port."""
+        is_port = len(words) == 1 and (isinstance(names.get(words[0]), Port) or (
+            words[0] not in names and words[0].strip("'\"") in self.ports))
+        if is_port or not words and self.ports.last is not None:
+            return self.port_call(name, words, names)
+        value = value_of(words[0], names) if words and not words[0].startswith("*") and "=" not in words[0] else None
+        return self.port_call(name, words, names) if isinstance(value, Port) else model_call(name, words, names)
+
+    @contextlib.contextmanager
+    def measuring(self, made: Port, progress: Progress) -> Iterator[None]:
+        """While the block runs, ``made`` is this thread's alone and tells ``progress`` how far it is.
+
+        After an interruption its worker may still be about to answer: the next question goes to a new one.
+        """
+        with self.ports.exclusive(made):
+            made.progress = progress
+            try:
+                yield
+            except KeyboardInterrupt:
+                made.close()
+                raise
+            finally:
+                made.progress = None
 
     def port_call(self, name: str, words: list[str], names: dict[str, Any]) -> Call:
         """The port that ``words`` name: a variable or expression, a port's name, or the last one."""
         if len(words) > 1:
             raise BadExample(f"%{name} takes one port; {words[1]} is one word too many.")
         if not words:
-            if self._last is None:
+            if self.ports.last is None:
                 raise NotAPort(f"There is no port yet. Make one: %t2m_port model x, then %{name}.")
-            return Call(self._last)
-        if words[0] in self._ports and not isinstance(names.get(words[0]), Port):
-            return Call(self._ports[words[0]])
+            return Call(self.ports.last)
+        known = words[0].strip("'\"")
+        if known in self.ports and not isinstance(names.get(words[0]), Port):
+            return Call(self.ports[known])
         value = value_of(words[0], names)
         if not isinstance(value, Port):
-            near = difflib.get_close_matches(words[0], self._ports, n=1)
+            near = difflib.get_close_matches(words[0], self.ports.names(), n=1)
             hint = f" Did you mean {near[0]}?" if near else " p = %t2m_port model x makes one."
             raise NotAPort(f"{words[0]} is {described(value)}, not a port.{hint}")
         return Call(value)
@@ -195,13 +348,13 @@ def register(shell) -> None:
     declare_missing_operators()
     magics = T2MMagics(shell)
     shell.register_magics(magics)
-    for kind in (Analysis, Port, ParityReport):
+    for kind in (Analysis, GradientGraph, Port, Trace, ParityReport, HealthReport, MemoryReport):
         shell.display_formatter.ipython_display_formatter.for_type(kind, magics.display_unless_shown)
     shell.events.register("post_run_cell", magics.forget_shown)
     shell.Completer.custom_matchers.append(complete)
 
 
-def _outputs(result: Analysis | Port | ParityReport) -> list[tuple[dict, dict]]:
+def _outputs(result: Analysis | GradientGraph | Port | Trace | ParityReport) -> list[tuple[dict, dict]]:
     """``(data, metadata)`` of what to put on the page: live views, and plain ones that outlive the kernel."""
     if isinstance(result, Port):
         from .widgets.port import port_outputs
@@ -211,35 +364,36 @@ def _outputs(result: Analysis | Port | ParityReport) -> list[tuple[dict, dict]]:
         from .widgets.parity import parity_outputs
 
         return parity_outputs(result.data)
+    if isinstance(result, GradientGraph):
+        from .widgets.autograd import AutogradWidget
+
+        return AutogradWidget(result).outputs()
+    if isinstance(result, Trace):
+        from .widgets.trace import TraceWidget
+
+        return TraceWidget(result.data).outputs()
+    if isinstance(result, HealthReport):
+        from .widgets.health import HealthWidget
+
+        return HealthWidget(result).outputs()
+    if isinstance(result, MemoryReport):
+        from .widgets.memory import MemoryWidget
+
+        return MemoryWidget(result).outputs()
     from .widgets.tree import TreeWidget
 
     return TreeWidget(result.report).outputs()
 
 
-@contextlib.contextmanager
-def _measuring(made: Port, progress: Progress) -> Iterator[None]:
-    """While the block runs, ``made`` tells ``progress`` how far it is.
-
-    After an interruption its worker may still be about to answer: the next question goes to a new one.
-    """
-    made.progress = progress
-    try:
-        yield
-    except KeyboardInterrupt:
-        made.close()
-        raise
-    finally:
-        made.progress = None
-
-
-def _help(name: str, subject: str, method: Callable, options: dict[str, Option]) -> str:
+def help_text(name: str, subject: str, method: Callable, options: dict[str, Option]) -> str:
+    """What ``--help`` prints."""
     flags = [(f"--{flag} {option.value}".strip(), option.meaning) for flag, option in options.items()]
     wide = max(len(flag) for flag, _ in flags) + 2
     lines = [f"  {flag:<{wide}}{meaning}" for flag, meaning in flags]
     return "\n".join([f"%{name} {subject}", "", inspect.getdoc(method) or "", "", *lines])
 
 
-def _without_traceback(error: T2MError) -> None:
+def without_traceback(error: T2MError) -> None:
     """Makes IPython print ``error`` as its message alone."""
     title = "".join(f" {c.lower()}" if c.isupper() else c for c in type(error).__name__).strip().capitalize()
     lines = [f"\x1b[1;31m{title}:\x1b[0m {error}"]

@@ -43,6 +43,7 @@ def execute(path: str | Path, *, progress: Callable[[str, int, int], None] | Non
     client = NotebookClient(notebook, timeout=SECONDS_PER_CELL, kernel_name="python3",
                             resources={"metadata": {"path": str(folder or path.resolve().parent)}},
                             on_cell_executed=cell_finished, extra_arguments=["--log-level=ERROR"])
+    client.comm_open_handlers["t2m_notebook"] = lambda message: None  # live cells: there is nobody to edit them
     try:
         client.execute()
     except CellExecutionError as error:

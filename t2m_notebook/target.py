@@ -11,6 +11,7 @@ import math
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,24 +72,12 @@ def separate_target(target: str | None, inputs: Sequence[str], verb: str = "anal
     return target, inputs
 
 
-def load_target(target: str) -> tuple[Any, Any, dict[str, Any]]:
-    """``(model, args, kwargs)`` from ``package.module:callable`` or ``file.py:callable``."""
+def load_target(target: str, value: Any = None) -> tuple[Any, Any, dict[str, Any]]:
+    """``(model, args, kwargs)`` from ``package.module:callable`` or ``file.py:callable``; ``value`` is what
+    it gave, when that is known."""
     from torch import nn
 
-    from .torchvision_shim import declare_missing_operators
-
-    declare_missing_operators()
-    value = _look_up(target)
-    if not isinstance(value, nn.Module) and callable(value):
-        try:
-            value = value()
-        except TypeError as error:
-            if _needs_arguments(value):
-                raise CannotImport(f"{target} needs arguments ({error}). Write a function without any that "
-                                   "returns the model, and name that one.") from error
-            raise CannotImport(f"{target}() raised TypeError: {error}") from error
-        except Exception as error:
-            raise CannotImport(f"{target}() raised {type(error).__name__}: {error}") from error
+    value = load_value(target) if value is None else value
     parts = value if isinstance(value, tuple) else (value,)
     model, args, kwargs = (*parts, None, None)[:3]
     if not isinstance(model, nn.Module):
@@ -98,6 +87,41 @@ def load_target(target: str) -> tuple[Any, Any, dict[str, Any]]:
         raise NotAModule(f"{target} gave {_described(value)}. It should return a model, (model, args) with "
                          "args a tensor or a tuple, or (model, args, kwargs) with kwargs a dict.")
     return model, () if args is None else args, kwargs or {}
+
+
+def load_value(target: str) -> Any:
+    """Whatever ``package.module:callable`` gives: called when it is a function, a model as it is."""
+    from torch import nn
+
+    from .torchvision_shim import declare_missing_operators
+
+    declare_missing_operators()
+    value = _look_up(target)
+    if isinstance(value, nn.Module) or not callable(value):
+        return value
+    try:
+        return value()
+    except TypeError as error:
+        if _needs_arguments(value):
+            raise CannotImport(f"{target} needs arguments ({error}). Write a function without any that "
+                               "returns the model, and name that one.") from error
+        raise CannotImport(f"{target}() raised TypeError: {error}") from error
+    except Exception as error:
+        raise CannotImport(f"{target}() raised {type(error).__name__}: {error}") from error
+
+
+def write_text(file: str | os.PathLike, text: str) -> None:
+    """Writes ``text`` to ``file``, the whole of it or nothing. Raises ``OSError``."""
+    place = Path(file).expanduser()
+    handle, draft = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as opened:
+            opened.write(text)
+        os.chmod(draft, 0o644)
+        os.replace(draft, place)
+    except BaseException:
+        os.unlink(draft)
+        raise
 
 
 def _look_up(target: str) -> Any:

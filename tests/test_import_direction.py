@@ -15,26 +15,36 @@ PACKAGE = "t2m_notebook"
 # room: the rooms it may import. A room is a file or a folder right inside the package.
 BOTTOM = {"types", "errors"}
 RULES = BOTTOM | {"rules"}
-ENGINE = RULES | {"blocks", "capture", "coverage", "weights", "port", "parity"}
+ENGINE = RULES | {"blocks", "inspection", "capture", "coverage", "weights", "port", "parity"}
 FACES = ENGINE | {"analysis", "session", "render", "widgets", "progress", "torchvision_shim", "notebook"}
 # Results show themselves: their representations call the pure functions of render, and load them only then.
-MAY_IMPORT_IN_A_FUNCTION = {"analysis": {"render"}, "parity": {"render"}, "session": {"render"}}
+MAY_IMPORT_IN_A_FUNCTION = {
+    "types": {"render"}, "capture": {"render"}, "analysis": {"render"}, "parity": {"render"},
+    "session": {"render", "port_notebook"}}
 MAY_IMPORT = {
     "types": set(),
     "errors": {"types"},
     "torchvision_shim": set(), "progress": set(), "blocks": set(),
     "rules": BOTTOM,
-    "capture": RULES, "coverage": RULES | {"capture"}, "weights": RULES | {"capture"},
+    "inspection": BOTTOM, "capture": RULES | {"inspection"}, "coverage": RULES | {"capture"}, "weights": RULES | {"capture"},
     "port": RULES | {"capture", "weights", "blocks"},
-    "parity": RULES | {"capture", "weights", "blocks", "port"},
+    "parity": RULES | {"inspection", "capture", "weights", "blocks", "port"},
     "analysis": RULES | {"capture", "coverage"}, "magic_line": BOTTOM,
     "training": ENGINE, "script": RULES, "facts": BOTTOM,
     "session": ENGINE | {"analysis", "training", "script"},
+    "gradient_graphs": ENGINE | {"session", "progress"},
+    "seeing": ENGINE | {"analysis", "inspection"},
     "render": BOTTOM,
     "widgets": BOTTOM | {"render"},
-    "notebook": FACES, "target": FACES, "magics": FACES | {"magic_line", "target"}, "bridge": FACES, "demo": FACES,
-    "doctor": FACES | {"cli"}, "cli": FACES | {"target", "doctor"},
-    "__init__": {"session", "magics"},
+    "notebook": FACES, "target": FACES, "demo": FACES,
+    "magics": FACES | {"magic_line", "target", "open_ports", "gradient_graphs", "seeing"},
+    "cell_source": BOTTOM, "setup_history": BOTTOM, "check_queue": set(), "open_ports": FACES | {"cell_source"},
+    "live_cells": FACES | {"cell_source"}, "live_state": FACES,
+    "bridge": FACES | {"cell_source", "check_queue", "live_cells", "live_state", "open_ports"},
+    "port_notebook": FACES | {"cell_source", "setup_history", "magic_line"},
+    "magics_cells": FACES | {"magics", "magic_line", "target", "bridge", "cell_source", "live_cells", "open_ports"},
+    "doctor": FACES | {"cli"}, "cli": FACES | {"target", "doctor", "gradient_graphs", "seeing"},
+    "__init__": {"session", "seeing", "magics", "magics_cells"},
 }
 # room -> modules from outside that it must do without
 MUST_NOT_KNOW = {

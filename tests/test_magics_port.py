@@ -126,7 +126,7 @@ def test_a_mistake_gets_one_message_without_a_traceback(ip, tmp_path, line, mess
 
 
 def test_without_a_port_parity_says_how_to_make_one(ip):
-    ip.magics_manager.registry["T2MMagics"]._last = None
+    ip.magics_manager.registry["T2MMagics"].ports.last = None
     captured, _ = run(ip, "%t2m_parity", succeeds=False)
     assert "Make one: %t2m_port model x" in captured.stdout + captured.stderr
 
