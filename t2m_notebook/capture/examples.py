@@ -11,7 +11,8 @@ import torch
 
 from ..errors import BadExample, ForwardFailed, ModelNotReady, NotAModule
 from ..types import SourceLocation
-from .recorder import _USER, Recorder, _frame_kind, run
+from .frames import USER, frame_kind
+from .recorder import Recorder, run
 from .recording import ModuleCall, Recording, _locate, source_text
 from .tree import places
 
@@ -124,7 +125,7 @@ def forward_failed(error: Exception, recording: Recording) -> ForwardFailed:
             failed = call  # the deepest one comes last
     place: SourceLocation | None = None
     for frame, _ in traceback.walk_tb(error.__traceback__):
-        if _frame_kind(frame.f_code) == _USER:
+        if frame_kind(frame.f_code) == USER:
             place = _locate(frame.f_code, frame.f_lasti) or place
     path = failed.path if failed else ""
     where = f"in {path or 'the model itself'}" + (f" ({type(failed.module).__name__})" if failed else "")

@@ -35,7 +35,7 @@ def generalise(recording: Recording, other: Recording) -> int:
     simple expression explains stay. The two must be the :func:`same_program`."""
     found = 0
     for one, two in zip(recording.calls(), other.calls(), strict=True):
-        matcher = _Matcher(recording, other, one, two)
+        matcher = Matcher(recording, other, one, two)
         one.args = tuple(matcher.value(a, b) for a, b in zip(one.args, two.args, strict=False)) \
             if len(one.args) == len(two.args) else one.args
         one.kwargs = {key: matcher.value(value, two.kwargs[key]) if key in two.kwargs else value
@@ -44,7 +44,9 @@ def generalise(recording: Recording, other: Recording) -> int:
     return found
 
 
-class _Matcher:
+class Matcher:
+    """Finds the expression over sizes that gives a number in two recordings of one call."""
+
     def __init__(self, recording: Recording, other: Recording, one: Any, two: Any):
         self.recording, self.other, self.one, self.two = recording, other, one, two
         self.found = 0

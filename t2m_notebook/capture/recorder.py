@@ -8,7 +8,6 @@ torch's own, bit for bit; everything touched is put back, also when the forward 
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import threading
 import time
@@ -18,42 +17,23 @@ from typing import Any
 
 import numpy
 import torch
-from torch.overrides import TorchFunctionMode, resolve_name
+from torch.overrides import TorchFunctionMode
 
-from ..rules import Size
+from ..rules import Size, watch_comparisons
+from .frames import LAYER, USER, boundary, frame_kind, frames_above, function_name
 from .leaves import is_leaf
-from .recording import DTYPE_NAMES, Frame, ModuleCall, OpCall, Recording, Ref, Value, flatten, is_container, items_of
+from .module_state import without_sizes
+from .recording import DTYPE_NAMES, Guard, ModuleCall, OpCall, Recording, Ref, Value, flatten, is_container, items_of
+from .tensors import deep_tensors, unrecorded, version_of, writes
 from .tree import places
-
-_TORCH = os.path.dirname(torch.__file__) + os.sep
-_LAYERS = os.path.join(_TORCH, "nn", "modules") + os.sep
-_HERE = os.path.dirname(__file__) + os.sep
-_SKIP, _USER, _LAYER, _BOUNDARY = range(4)
 
 #: Reads of a tensor's content into Python. They have no tensor result but steer the program.
 READS = frozenset({"item", "tolist", "__bool__", "__int__", "__float__", "__index__", "__complex__", "equal",
                    "allclose", "is_nonzero", "__contains__", "numpy", "__array__"})
-_frame_kinds: dict[Any, int] = {}
-_names: dict[Any, str] = {}
 _original_call = torch.nn.Module.__call__
 _active = threading.local()
-
-
 _STATE = frozenset({"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"})
 _SIMPLE = frozenset({bool, int, float, str, type(None)})
-
-
-def function_name(function: Callable[..., Any]) -> str:
-    """Torch's public name of a function: ``torch.Tensor.add``, ``torch.nn.functional.gelu``."""
-    name = _names.get(function)
-    if name is None:
-        name = resolve_name(function)
-        if not name:
-            module = getattr(function, "__module__", None) or "torch"
-            name = f"{module}.{getattr(function, '__qualname__', getattr(function, '__name__', str(function)))}"
-        with contextlib.suppress(TypeError):
-            _names[function] = name
-    return name
 
 
 def _recorded_call(module, *args, **kwargs):
@@ -63,46 +43,20 @@ def _recorded_call(module, *args, **kwargs):
     return recorder.call_module(module, args, kwargs)
 
 
-_BOUNDARY_CODE = _recorded_call.__code__
+boundary(_recorded_call.__code__)
 
 
-def _frame_kind(code) -> int:
-    name = code.co_filename
-    if code is _BOUNDARY_CODE:
-        kind = _BOUNDARY
-    elif name.startswith(_LAYERS) and not name.endswith("module.py"):
-        kind = _LAYER
-    elif name.startswith((_TORCH, _HERE)) or name == __file__:
-        kind = _SKIP
-    else:
-        kind = _USER
-    _frame_kinds[code] = kind
-    return kind
-
-
-def _frames(depth: int) -> tuple[Frame, ...]:
-    """User frames between here and the forward of the current module, innermost first."""
-    user, layer = [], []
-    frame = sys._getframe(depth)
-    while frame is not None:
-        code = frame.f_code
-        kind = _frame_kinds.get(code)
-        if kind is None:
-            kind = _frame_kind(code)
-        if kind == _USER:
-            user.append(Frame(code, frame.f_lasti, id(frame)))
-        elif kind == _LAYER:
-            layer.append(Frame(code, frame.f_lasti, id(frame)))
-        elif kind == _BOUNDARY:
-            break
-        frame = frame.f_back
-    else:
-        return tuple(user[:1])  # the root's caller: outside the model
-    return tuple(user or layer)
+def _compared(test: Any, outcome: bool) -> None:
+    """A size was compared, in this thread, while some recording runs."""
+    recorder = getattr(_active, "recorder", None)
+    if recorder is not None:
+        recorder.note_comparison(test, outcome)
 
 
 class Recorder(TorchFunctionMode):
     """Records one forward into a :class:`Recording`; used through :func:`record`."""
+
+    steps_aside = False  # True: another recording may run while this one is open
 
     def __init__(self, model: torch.nn.Module, keep: str = "none", trace_sizes: bool = True,
                  progress: Callable[[int], None] | None = None):
@@ -142,7 +96,7 @@ class Recorder(TorchFunctionMode):
         values = self.recording.values
         index = len(values)
         try:
-            storage = tensor.untyped_storage().data_ptr()
+            storage = 0 if hasattr(tensor, "fake_mode") else tensor.untyped_storage().data_ptr()
         except (RuntimeError, NotImplementedError):
             storage = 0
         stride = tensor.stride() if tensor.layout is torch.strided else ()
@@ -150,13 +104,14 @@ class Recorder(TorchFunctionMode):
         number = None
         if not tensor.dim() and device == "cpu" and not tensor.dtype.is_floating_point \
                 and not tensor.dtype.is_complex and not tensor.is_meta:
-            number = tensor.item()  # may be used as a size
+            with contextlib.suppress(RuntimeError):  # a fake tensor has no value
+                number = tensor.item()  # may be used as a size
         values.append(Value(index, tuple(tensor.shape), DTYPE_NAMES[tensor.dtype], stride, storage, kind, name,
                             previous, device, number))
-        self._known[id(tensor)] = (weakref.ref(tensor), index, _version(tensor))
+        self._known[id(tensor)] = (weakref.ref(tensor), index, version_of(tensor))
         if kind in ("constant", "attribute", "input") or self.keep == "all":
             if self.keep != "none":
-                self.recording.tensors[index] = _unrecorded(torch.Tensor.detach, tensor)
+                self.recording.tensors[index] = unrecorded(torch.Tensor.detach, tensor)
         return index
 
     def _index(self, tensor) -> int:
@@ -165,7 +120,7 @@ class Recorder(TorchFunctionMode):
         if known is None or known[0]() is not tensor:
             return self._new(tensor, "constant")
         _, index, version = known
-        now = _version(tensor)
+        now = version_of(tensor)
         if now != version:  # written through another view of its memory
             value = self.recording.values[index]
             new = self._new(tensor, value.kind if value.kind != "constant" else "result", value.name, previous=index)
@@ -232,14 +187,14 @@ class Recorder(TorchFunctionMode):
         of the same memory are noticed when they are used next."""
         if out is not None:
             targets = {id(tensor) for tensor in self._tensors(out, [])}
-        elif _writes(name) and tensors:
+        elif writes(name) and tensors:
             targets = {id(tensors[0])}
         else:
             targets = {id(tensor) for tensor in tensors}
         changed: dict[int, tuple[int, int]] = {}
         for tensor, index in zip(tensors, encoded, strict=True):
             reference, current, version = self._known[id(tensor)]
-            if id(tensor) in targets and current == index and _version(tensor) != version:
+            if id(tensor) in targets and current == index and version_of(tensor) != version:
                 value = self.recording.values[index]
                 keep = value.kind if value.kind in ("parameter", "buffer", "attribute") else "result"
                 changed[index] = (index, self._new(tensor, keep, value.name, previous=index))
@@ -250,7 +205,7 @@ class Recorder(TorchFunctionMode):
         pointers = {self.recording.values[self._known[id(t)][1]].storage for t in tensors if id(t) in self._known}
         for index, tensor in self.recording.tensors.items():
             if self.recording.values[index].storage in pointers and self.recording.values[index].kind != "parameter":
-                self.recording.tensors[index] = _unrecorded(torch.Tensor.clone, tensor)
+                self.recording.tensors[index] = unrecorded(torch.Tensor.clone, tensor)
 
     # -- torch calls --------------------------------------------------------------------
 
@@ -268,7 +223,7 @@ class Recorder(TorchFunctionMode):
         recorded_args = tuple([self._encode(item) for item in args])
         recorded_kwargs = {key: self._encode(item) for key, item in kwargs.items()}
         indices = [self._known[id(tensor)][1] for tensor in tensors]
-        if self.recording.tensors and (_writes(last) or "out" in kwargs or kwargs.get("inplace")):
+        if self.recording.tensors and (writes(last) or "out" in kwargs or kwargs.get("inplace")):
             self._protect(tensors)
         result = function(*args, **kwargs)
         if isinstance(result, (bool, int, float, str, complex, type(None), torch.dtype, torch.device)) \
@@ -278,14 +233,14 @@ class Recorder(TorchFunctionMode):
         mutated = self._mutations(tensors, indices, last, kwargs.get("out"))
         owner = self._stack[-1]
         call = OpCall(self.recording.event_count, name, function, recorded_args, recorded_kwargs, None, owner,
-                      _frames(2), mutated)
+                      frames_above(2), mutated)
         self.recording.event_count += 1
         call.outputs = self._results(result)
         owner.events.append(call)
         return result
 
     def _any_mutated(self, tensors) -> bool:
-        return any(_version(t) != self._known[id(t)][2] for t in tensors)
+        return any(version_of(t) != self._known[id(t)][2] for t in tensors)
 
     def _results(self, result: Any) -> Any:
         if isinstance(result, torch.Tensor):
@@ -328,13 +283,17 @@ class Recorder(TorchFunctionMode):
     def _property(self, function, name, args, result):
         owner = self._stack[-1]
         call = OpCall(self.recording.event_count, name, function, tuple(self._encode(a) for a in args[:1]), {}, None,
-                      owner, _frames(3))
+                      owner, frames_above(3))
         self.recording.event_count += 1
         call.outputs = self._results(result)
         owner.events.append(call)
         return result
 
     # -- module calls -------------------------------------------------------------------
+
+    def _knows(self, module) -> bool:
+        """Whether the module is one of the tree's."""
+        return id(module) in self._paths
 
     def _path(self, module, parent: ModuleCall | None) -> str:
         """The module's place in the tree. One without weights that stands in several places
@@ -349,16 +308,16 @@ class Recorder(TorchFunctionMode):
 
     def call_module(self, module, args, kwargs):
         """Run ``module`` as torch would and record the call."""
-        if self._inside_leaf or (id(module) not in self._paths and self._stack):
+        if self._inside_leaf or (not self._knows(module) and self._stack):
             # A module outside the tree (made in the forward, kept in a plain list): what it
             # runs counts as its caller's.
             return _original_call(module, *args, **kwargs)
         parent = self._stack[-1] if self._stack else None
         leaf = is_leaf(module)
-        frames = _frames(3)  # above this method and the wrapper that called it
+        frames = frames_above(3)  # above this method and the wrapper that called it
         tensors = self._tensors(args, self._tensors(kwargs, [])) if leaf else []
         encode = self._encode if parent is not None else self._encode_whole
-        encoded = _unrecorded(encode, (tuple(args), dict(kwargs)))
+        encoded = unrecorded(encode, (tuple(args), dict(kwargs)))
         call = ModuleCall(self.recording.event_count, self._path(module, parent), module, *encoded, parent,
                           frames, leaf)
         indices = [self._known[id(tensor)][1] for tensor in tensors]
@@ -370,7 +329,7 @@ class Recorder(TorchFunctionMode):
         if self.keep == "boundaries":
             for tensor in self._tensors(args, self._tensors(kwargs, [])):
                 self.recording.tensors.setdefault(self._known[id(tensor)][1],
-                                                  _unrecorded(torch.Tensor.detach, tensor))
+                                                  unrecorded(torch.Tensor.detach, tensor))
         if leaf and self.recording.tensors and getattr(module, "inplace", False):
             self._protect(tensors)
         self._stack.append(call)
@@ -384,15 +343,22 @@ class Recorder(TorchFunctionMode):
             self._inside_leaf -= leaf
             self._stack.pop()
         if leaf:
-            call.mutated = _unrecorded(self._mutations, tensors, indices)
-        call.outputs = _unrecorded(self._results if leaf else self._encode, result)
+            call.mutated = unrecorded(self._mutations, tensors, indices)
+        call.outputs = unrecorded(self._results if leaf else self._encode, result)
         if self.keep == "boundaries":
             for tensor in self._tensors(result, []):
                 self.recording.tensors.setdefault(self._known[id(tensor)][1],
-                                                  _unrecorded(torch.Tensor.detach, tensor))
+                                                  unrecorded(torch.Tensor.detach, tensor))
         if self.progress is not None:
             self.progress(self.recording.event_count)
         return result
+
+    def note_comparison(self, test: Any, outcome: bool) -> None:
+        """A size that the model's own code compared: what it does next may hang on it."""
+        if self._inside_leaf or not self._stack or frame_kind(sys._getframe(3).f_code) not in (USER, LAYER):
+            return
+        self.recording.guards.append(Guard(self.recording.event_count, self._stack[-1], test, outcome,
+                                           frames_above(4)))
 
     def name_inputs(self, names_and_values: list[tuple[str, Any]]) -> None:
         """Register the tensors of the example under their argument names."""
@@ -410,62 +376,46 @@ _METADATA = frozenset({"size", "dim", "numel", "nelement", "ndimension", "stride
                        "is_shared", "is_pinned", "is_coalesced", "is_storage", "is_tensor"})
 
 
-def _unrecorded(function, *args):
-    """What the recorder itself does with tensors (reads, copies), which is no call of the model."""
-    with torch._C.DisableTorchFunction():
-        return function(*args)
-
-
-_IN_PLACE = frozenset({"__setitem__", *(f"__i{name}__" for name in (
-    "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift", "matmul"))})
-
-
-def _writes(name: str) -> bool:
-    """True for ``add_``, ``__iadd__``, ``__setitem__``: operations that write into their first argument."""
-    return name in _IN_PLACE or (name.endswith("_") and not name.startswith("__"))
-
-
-def _version(tensor) -> int:
-    try:
-        return tensor._version
-    except RuntimeError:  # inference tensors keep no count
-        return 0
-
-
-def deep_tensors(value: Any, path: str, seen: set[int] | None = None) -> Iterator[tuple[str, torch.Tensor]]:
-    """Tensors inside an example argument, objects with attributes (a key-value cache) included."""
-    seen = set() if seen is None else seen
-    if isinstance(value, torch.Tensor):
-        yield path, value
-    elif id(value) in seen or isinstance(value, (torch.nn.Module, type, str, bytes)):
-        return
-    elif is_container(value):
-        seen.add(id(value))
-        for name, item in items_of(value):
-            yield from deep_tensors(item, f"{path}.{name}", seen)
-    elif hasattr(value, "__dict__"):
-        seen.add(id(value))
-        for name, item in vars(value).items():
-            yield from deep_tensors(item, f"{path}.{name}", seen)
-
-
 @contextlib.contextmanager
 def _patched(recorder: Recorder) -> Iterator[None]:
-    if getattr(_active, "recorder", None) is not None:
+    running = getattr(_active, "recorder", None)
+    if running is not None and not running.steps_aside:
         raise RuntimeError("a recording is already running in this thread")
     fast_path, limit = torch.backends.mha.get_fastpath_enabled(), sys.getrecursionlimit()
     sys.setrecursionlimit(2 * limit)  # every module call is two frames deeper than in torch
     torch.backends.mha.set_fastpath_enabled(False)
-    torch.nn.Module.__call__ = _recorded_call
-    _active.recorder = recorder
     try:
-        with recorder:
+        with module_calls(recorder), recorder:
             yield
     finally:
-        _active.recorder = None
-        torch.nn.Module.__call__ = _original_call
         sys.setrecursionlimit(limit)
         torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+_wrapping = threading.Lock()
+_recordings = 0  # that run now, in any thread
+
+
+@contextlib.contextmanager
+def module_calls(recorder: Recorder) -> Iterator[None]:
+    """While the block runs, ``recorder`` is told of every module call of this thread. The last
+    such block to end, in whatever thread, puts ``nn.Module.__call__`` back."""
+    global _recordings
+    before = getattr(_active, "recorder", None)
+    with _wrapping:
+        _recordings += 1
+        torch.nn.Module.__call__ = _recorded_call
+        watch_comparisons(_compared)
+    _active.recorder = recorder
+    try:
+        yield
+    finally:
+        _active.recorder = before
+        with _wrapping:
+            _recordings -= 1
+            if not _recordings:
+                torch.nn.Module.__call__ = _original_call
+                watch_comparisons(None)
 
 
 def run(recorder: Recorder, args: tuple, kwargs: Mapping[str, Any]) -> Any:
@@ -476,3 +426,4 @@ def run(recorder: Recorder, args: tuple, kwargs: Mapping[str, Any]) -> Any:
             return recorder.recording.model(*args, **kwargs)
     finally:
         recorder.recording.seconds = time.perf_counter() - started
+        without_sizes(recorder.recording.model)

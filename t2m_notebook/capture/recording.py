@@ -86,7 +86,7 @@ class ModuleCall:
     frames: tuple[Frame, ...]
     leaf: bool
     outputs: Any = None
-    events: list[OpCall | ModuleCall] = field(default_factory=list)
+    events: list[Any] = field(default_factory=list)  # OpCall, ModuleCall; Branch once recordings are put together
     mutated: tuple[tuple[int, int], ...] = ()
     failed: bool = False
 
@@ -96,7 +96,46 @@ class ModuleCall:
         while stack:
             call = stack.pop()
             yield call
-            stack.extend(e for e in reversed(call.events) if isinstance(e, ModuleCall))
+            stack.extend(e for e in reversed(list(unfolded(call.events))) if isinstance(e, ModuleCall))
+
+
+#: Names of what a recording that was put together calls besides torch: one value out of the two arms
+#: of a branch, and an outer value as an arm sees it (at the sizes of the arm's own recording).
+EITHER, SAME = "t2m.either", "t2m.same"
+
+
+@dataclass(slots=True)
+class Branch:
+    """Two ways on: what some recordings did where ``test`` holds, and what the others did."""
+
+    owner: ModuleCall
+    test: Any  # a syntax tree over sizes
+    then: list[Any]
+    otherwise: list[Any]
+    merges: list[OpCall] = field(default_factory=list)  # EITHER: one value out of the arms' two
+    samples: dict[int, bool] = field(default_factory=dict)  # number of a recording -> whether the test held
+
+
+def unfolded(events: list[Any]) -> Iterator[OpCall | ModuleCall]:
+    """``events`` with both arms of every branch in its place."""
+    for event in events:
+        if isinstance(event, Branch):
+            yield from unfolded(event.then)
+            yield from unfolded(event.otherwise)
+            yield from event.merges
+        else:
+            yield event
+
+
+@dataclass(slots=True)
+class Guard:
+    """A comparison of a size, or a size asked whether it is zero."""
+
+    position: int  # events that came before it
+    owner: ModuleCall
+    test: Any  # the comparison as a syntax tree over sizes
+    outcome: bool
+    frames: tuple[Frame, ...]
 
 
 @dataclass(slots=True)
@@ -111,6 +150,7 @@ class Recording:
     notes: list[str] = field(default_factory=list)
     #: values that changed because a view of their memory was written: (before, after, event index)
     refreshed: list[tuple[int, int, int]] = field(default_factory=list)
+    guards: list[Guard] = field(default_factory=list)  # in the order in which they were made
     event_count: int = 0
     seconds: float = 0.0
     #: what the model gave on the n-th of ``other_examples``, where torch took it
@@ -118,13 +158,13 @@ class Recording:
 
     def calls(self) -> Iterator[OpCall | ModuleCall]:
         """Every operation and leaf module call, in the order in which they ran."""
-        stack: list[Any] = [iter(self.root.events if self.root and not self.root.leaf else [self.root])]
+        stack: list[Any] = [unfolded(self.root.events if self.root and not self.root.leaf else [self.root])]
         while stack:
             event = next(stack[-1], None)
             if event is None:
                 stack.pop()
             elif isinstance(event, ModuleCall) and not event.leaf:
-                stack.append(iter(event.events))
+                stack.append(unfolded(event.events))
             else:
                 yield event
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
 
 from ..capture.recording import Ref, flatten, refs
 from ..errors import NotPortable
 from ..rules import to_node
 from ..types import to_data
+from ..weights.files import write_tensors
 from .values import laid_out
 
 if TYPE_CHECKING:
@@ -142,16 +142,16 @@ def write_files(port: Port, folder: Path) -> None:
     """The five files, into an existing folder."""
     written = port.written
     (folder / "model.py").write_text(port.source, encoding="utf-8")
-    save_file(port.weights, str(folder / "weights.safetensors"), metadata={"format": "mlx"})
+    port.weights_file.put(folder)
     text = json.dumps(manifest(port), indent=1, ensure_ascii=False)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
     example: dict[str, torch.Tensor] = {}
     inputs, outputs = example_tensors(port)
     for path, index, _ in written.inputs:
-        example[f"input.{path}"] = laid_out(written, index, inputs[path])
+        example[f"input.{path}"] = laid_out(written, index, inputs[path], view=True)
     for number, (_, index) in enumerate(written.outputs):
-        example[f"output.{number}"] = laid_out(written, index, outputs[number])
-    save_file(example, str(folder / "example.safetensors"), metadata={"format": "mlx"})
+        example[f"output.{number}"] = laid_out(written, index, outputs[number], view=True)
+    write_tensors(example, folder / "example.safetensors", {"format": "mlx"})
     (folder / "check.py").write_text(_CHECK.format(arguments=call_text(port, 'example["input.{}"]'),
                                                    count=len(written.outputs)), encoding="utf-8")
 

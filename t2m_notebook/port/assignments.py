@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .choices import Choice
     from .rolling import Loop
 
 Key = int | str  # a recorded value, or a text for something that the port itself made
@@ -23,6 +24,7 @@ class Raw:
     hint: str = "x"
     place: Any = None
     loop: Loop | None = None  # a loop in place of an expression; ``node`` then lists what it reads
+    choice: Choice | None = None  # two ways on in place of an expression; likewise
 
     @property
     def named(self) -> bool:

@@ -15,12 +15,13 @@ from typing import Any
 from torch import nn
 
 from ..capture.calls import array_of, bind_call, to_arrays
-from ..capture.recording import ModuleCall, OpCall, Recording, Ref, flatten, location, refs
+from ..capture.recording import Branch, ModuleCall, OpCall, Recording, Ref, flatten, location, refs
 from ..errors import Refused
 from ..rules import Array, Expr, Order, OutputFacts, bind, emit_layer_call, emit_op, op_rule, to_node
 from ..rules.substitute import mentions
 from .arguments import bound_arguments, structure_node
 from .assignments import Key, Raw
+from .branching import write_branch
 from .layout import LayoutPlan, Step, is_linear
 from .loops import collapse
 from .names import assigned_names, attribute_name, names_through_returns, variable_name
@@ -125,13 +126,7 @@ class _Writing:
                     node = ast.Subscript(node, ast.Constant(int(part) if part.isdigit() else part), ast.Load())
                 self.local.setdefault(ref.index, node)
         for event in self._events(self.call):
-            self._refresh(event.index)
-            if isinstance(event, OpCall):
-                self._operation(event)
-            elif event.leaf:
-                self._leaf(event)
-            else:
-                self._child(event)
+            self.event(event)
         self._refresh(self._end())
         returned = self._return()
         self.body.arguments = {variable_name(name): structure_node(value) for name, value in self.signature}
@@ -143,20 +138,40 @@ class _Writing:
         self._finish(returned)
         return self.body
 
+    def event(self, event: OpCall | ModuleCall | Branch) -> None:
+        """Write one event."""
+        if isinstance(event, Branch):
+            return write_branch(self, event)
+        self._refresh(event.index)
+        if isinstance(event, OpCall):
+            self._operation(event)
+        elif event.leaf:
+            self._leaf(event)
+        elif is_chain(event.module):
+            for inner in self._events(event, location(event.frames)):
+                self.event(inner)
+        else:
+            self._child(event)
+
     def _end(self) -> int:
         """The event count at which this call was over."""
         last, call = self.call.index + 1, self.call
         while call.events:
+            if isinstance(call.events[-1], Branch):
+                return self.recording.event_count
             last = call.events[-1].index + 1
             if not isinstance(call.events[-1], ModuleCall):
                 break
             call = call.events[-1]
         return last
 
-    def _events(self, call: ModuleCall, place: Any = None) -> Iterator[OpCall | ModuleCall]:
+    def _events(self, call: ModuleCall, place: Any = None) -> Iterator[OpCall | ModuleCall | Branch]:
         """The call's events, those of a Sequential in its place: there every step takes the
         name that the source gives the whole."""
         for event in call.events:
+            if isinstance(event, Branch):
+                yield event
+                continue
             here = place or location(event.frames)
             self.places[event.index] = here
             if isinstance(event, ModuleCall) and not event.leaf and is_chain(event.module):
@@ -186,17 +201,8 @@ class _Writing:
         chosen: dict[int, Key] = {}
         orders: dict[Key, Order] = {}
         for array, order in zip(step.arrays, step.plan.inputs, strict=True):
-            index = array.index
-            order = tuple(order)
-            if order == self.plan.orders[index]:
-                chosen[index], orders[index] = index, order
-            else:
-                key = f"{index}@{'-'.join(map(str, order))}"
-                if key not in self.made:
-                    have = self.plan.orders[index]
-                    axes = [have.index(dim) for dim in order]
-                    self._add([key], to_node(Expr(ast.Name(f"${index}", ast.Load())).transpose(*axes)), hint="x")
-                chosen[index], orders[key] = key, order
+            key = self.in_order(array.index, tuple(order))
+            chosen[array.index], orders[key] = key, tuple(order)
 
         def make(index: int) -> Array:
             value = self.recording.values[index]
@@ -207,6 +213,17 @@ class _Writing:
             return Array(key, value.shape, value.dtype, order, value.stride,
                          value.kind in ("parameter", "buffer"))
         return make
+
+    def in_order(self, index: int, order: Order) -> Key:
+        """Recorded value ``index`` laid out in ``order``; transposed first where need be."""
+        have = self.plan.orders[index]
+        if order == have:
+            return index
+        key = f"{index}@{'-'.join(map(str, order))}"
+        if key not in self.made:
+            axes = [have.index(dim) for dim in order]
+            self._add([key], to_node(Expr(ast.Name(f"${index}", ast.Load())).transpose(*axes)), hint="x")
+        return key
 
     def _operation(self, event: OpCall) -> None:
         step = self.plan.steps[event.index]

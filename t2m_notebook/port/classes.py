@@ -7,7 +7,6 @@ become constructor arguments. Instances that took another path get a variant of 
 from __future__ import annotations
 
 import ast
-import copy
 import inspect
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from ..capture.recording import ModuleCall, Recording
+from ..rules.substitute import copied
 from .block_source import used_blocks
 from .body import Body, BodyWriter
 from .layout import LayoutPlan
@@ -35,6 +35,7 @@ class Instance:
     init: list[ast.stmt] = field(default_factory=list)
     height: int = 0
     group: Group | None = None
+    position: int = 0  # in its group
 
 
 @dataclass(slots=True)
@@ -97,11 +98,13 @@ class ClassWriter:
 
     def _heights(self) -> None:
         deepest_first = sorted(self.instances.items(), key=lambda item: -len(item[0].split(".")) if item[0] else 0)
+        highest: dict[str, int] = {}  # path -> the greatest height below it
         for path, instance in deepest_first:
-            prefix = path + "." if path else ""
-            below = [other.height for other_path, other in self.instances.items()
-                     if other_path != path and other_path.startswith(prefix)]
-            instance.height = 1 + max(below, default=-1)
+            instance.height = 1 + highest.get(path, -1)
+            above = path
+            while above:
+                above = above.rpartition(".")[0]
+                highest[above] = max(highest.get(above, -1), instance.height)
 
     # -- __init__ ---------------------------------------------------------------------------
 
@@ -148,9 +151,9 @@ class ClassWriter:
             layer = self.layer_of.get(path)
             used = path in self.used_modules
             if layer is not None and layer.layer.constructor is not None and used:
-                return copy.deepcopy(layer.layer.constructor.node)
+                return copied(layer.layer.constructor.node)
             if layer is not None and any(_join(path, n) in self.used_tensors for n in module._parameters):
-                return copy.deepcopy(layer.layer.constructor.node)
+                return copied(layer.layer.constructor.node)
             return None
         own = {name: self._zeros(self.used_tensors[_join(path, name)])
                for name in [*module._parameters, *module._buffers] if _join(path, name) in self.used_tensors}
@@ -170,8 +173,7 @@ class ClassWriter:
         instance = self.instances[path]
         group = instance.group
         assert group is not None, path
-        position = next(i for i, other in enumerate(group.instances) if other is instance)
-        keywords = [ast.keyword(name, _constant(values[position])) for name, values in group.parameters]
+        keywords = [ast.keyword(name, _constant(values[instance.position])) for name, values in group.parameters]
         return ast.Call(ast.Name(group.name, ast.Load()), [], keywords)
 
     # -- sharing ----------------------------------------------------------------------------
@@ -194,8 +196,8 @@ class ClassWriter:
                 number += 1
                 name = f"{base}{number}"
             group = Group(name, cls, instances, problem=next((b.problem for b in instances[0].bodies if b.problem), ""))
-            for instance in instances:
-                instance.group = group
+            for position, instance in enumerate(instances):
+                instance.group, instance.position = group, position
             self._hoist(group)
             self.groups.append(group)
 
@@ -382,7 +384,7 @@ class _Blank(ast.NodeTransformer):
 
 
 def _skeleton(statements: list[ast.stmt]) -> str:
-    return "\n".join(ast.dump(_Blank().visit(copy.deepcopy(s))) for s in statements)
+    return "\n".join(ast.dump(_Blank().visit(copied(s))) for s in statements)
 
 
 def _hints(statements: list[ast.stmt]) -> dict[int, str]:

@@ -9,6 +9,7 @@ order than its input has, one transpose is noted with its reason.
 from __future__ import annotations
 
 import collections
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from torch import nn
 
 from ..capture.calls import array_of, bind_call, result_values, to_arrays
-from ..capture.recording import ModuleCall, OpCall, Recording, location, refs, source_text
+from ..capture.recording import EITHER, SAME, ModuleCall, OpCall, Recording, location, refs, source_text
 from ..errors import Refused
 from ..rules import (
     POINTWISE,
@@ -24,6 +25,7 @@ from ..rules import (
     AxisMove,
     Call,
     EmittedLayer,
+    Layout,
     Order,
     OutputFacts,
     Plan,
@@ -93,7 +95,9 @@ def steps_of(recording: Recording) -> dict[int, Step]:
         step = Step(event)
         found[event.index] = step
         try:
-            if isinstance(event, ModuleCall):
+            if isinstance(event, OpCall) and event.name in (EITHER, SAME):
+                _bind_held(recording, event, step)
+            elif isinstance(event, ModuleCall):
                 _bind_leaf(recording, event, step, layers)
             else:
                 bound = bind_call(recording, event)
@@ -111,6 +115,24 @@ def steps_of(recording: Recording) -> dict[int, Step]:
 
 def _name(step: Step) -> str:
     return spec_name(step.event.name) if isinstance(step.event, OpCall) else type(step.event.module).__name__
+
+
+def _held_forward(call: Call, arrays: Sequence[Array], wanted: Sequence[Order | None]) -> Plan:
+    order = arrays[0].order
+    if any(array.order != order for array in arrays):
+        order = wanted[0] or order
+    return Plan(tuple(order for _ in arrays), (order,))
+
+
+#: The same value under another number, or one of two: no operation, so any order that all have.
+_HELD = Layout("held", _held_forward, lambda call, arrays, wanted: [wanted[0]] * len(arrays))
+
+
+def _bind_held(recording: Recording, event: OpCall, step: Step) -> None:
+    step.outputs = refs(event.outputs)
+    value = recording.values[step.outputs[0]]
+    step.call = Call(event.name, {}, (OutputFacts(value.shape, value.dtype, standard(len(value.shape))),))
+    step.arrays, step.layout = [array_of(recording, index) for index in refs(event.args)], _HELD
 
 
 def _bind_leaf(recording: Recording, event: ModuleCall, step: Step, layers: dict) -> None:

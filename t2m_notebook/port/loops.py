@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-import copy
 from dataclasses import dataclass, field
+
+from ..rules.substitute import copied
 
 _LONGEST = 12  # statements that a loop's body may have
 
@@ -50,7 +51,7 @@ def _list_of(node: ast.expr) -> str | None:
 
 def _shape(statement: ast.stmt) -> _Shape | None:
     lift = _Lift()
-    lifted = lift.visit(copy.deepcopy(statement))
+    lifted = lift.visit(copied(statement))
     if lift.mixed:
         return None
     return _Shape(ast.unparse(ast.fix_missing_locations(lifted)), lift.items)
@@ -60,8 +61,9 @@ def collapse(statements: list[ast.stmt]) -> list[ast.stmt]:
     """``x = self.layers[0](x)``, ``x = self.layers[1](x)``, … as ``for layer in self.layers:``."""
     result: list[ast.stmt] = []
     position = 0
+    shapes = [_shape(statement) for statement in statements]
     while position < len(statements):
-        found = _loop_at(statements, position)
+        found = _loop_at(statements, shapes, position)
         if found is None:
             result.append(statements[position])
             position += 1
@@ -71,9 +73,10 @@ def collapse(statements: list[ast.stmt]) -> list[ast.stmt]:
     return result
 
 
-def _loop_at(statements: list[ast.stmt], start: int) -> tuple[list[ast.stmt], int] | None:
+def _loop_at(statements: list[ast.stmt], shapes: list[_Shape | None],
+             start: int) -> tuple[list[ast.stmt], int] | None:
     for length in range(1, _LONGEST + 1):
-        first = [_shape(s) for s in statements[start: start + length]]
+        first = shapes[start: start + length]
         if len(first) < length or any(shape is None for shape in first):
             return None
         items: dict[str, int] = {}
@@ -86,9 +89,9 @@ def _loop_at(statements: list[ast.stmt], start: int) -> tuple[list[ast.stmt], in
                 return None  # a loop starts at a statement that uses its item
             continue
         entry, body = _entry(statements, start, length)
-        pattern = [shape.text for shape in (_shape(s) for s in body) if shape]
+        pattern = [shape.text for shape in (map(_shape, body) if entry else first) if shape]
         count = 1
-        while _matches(statements, start + count * length, pattern, items, count):
+        while _matches(shapes, start + count * length, pattern, items, count):
             count += 1
         if count >= 2:
             return entry + [_write(body, items, count)], start + count * length
@@ -113,7 +116,7 @@ def _entry(statements: list[ast.stmt], start: int, length: int) -> tuple[list[as
     if len(set(different)) != 1 or different[0][1] != target:
         return [], body
     entry = ast.Assign([ast.Name(target, ast.Store())], ast.Name(different[0][0], ast.Load()), lineno=0)
-    replaced = copy.deepcopy(one)
+    replaced = copied(one)
     for node in ast.walk(replaced.value):  # type: ignore[attr-defined]
         if isinstance(node, ast.Name) and node.id == different[0][0]:
             node.id = target
@@ -124,12 +127,11 @@ def _loads(node: ast.expr) -> list[str]:
     return [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
 
 
-def _matches(statements, at: int, pattern: list[str], items: dict[str, int], count: int) -> bool:
-    group = statements[at: at + len(pattern)]
+def _matches(shapes: list[_Shape | None], at: int, pattern: list[str], items: dict[str, int], count: int) -> bool:
+    group = shapes[at: at + len(pattern)]
     if len(group) < len(pattern):
         return False
-    for statement, text in zip(group, pattern, strict=True):
-        shape = _shape(statement)
+    for shape, text in zip(group, pattern, strict=True):
         if shape is None or shape.text != text:
             return False
         if any(items[base] + count != index for base, index in shape.items.items()):
@@ -162,7 +164,7 @@ def _write(body: list[ast.stmt], items: dict[str, int], count: int) -> ast.For:
     one = len(items) == 1
     target = targets[0] if one else ast.Tuple(targets, ast.Store())
     over = lists[0] if one else ast.Call(ast.Name("zip", ast.Load()), lists, [])
-    return ast.For(target, over, [Put().visit(copy.deepcopy(s)) for s in body], [], lineno=0)
+    return ast.For(target, over, [Put().visit(copied(s)) for s in body], [], lineno=0)
 
 
 def _singular(name: str) -> str:

@@ -6,8 +6,10 @@ import ast
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ..rules.substitute import mentions, substitute
+from ..capture.predicates import negated
+from ..rules.substitute import mentions, substitute, value_of
 from .assignments import Key, Raw
+from .choices import Arm, nodes_in
 from .names import attribute_name, variable_name
 from .statements import arrange, choose_names
 from .structure import relative
@@ -50,14 +52,23 @@ class Resolver:
                 base = base.value
             until[base.id] = max(until.get(base.id, -1), last.get(key, -1))
         self.taken = reserved
-        statements: list[ast.stmt] = []
         # A local variable must not hide a function that the body calls.
-        functions = {node.id: len(raws) + 1 for raw in raws for node in ast.walk(raw.node)
+        functions = {node.id: len(raws) + 1 for raw in raws for tree in nodes_in(raw) for node in ast.walk(tree)
                      if isinstance(node, ast.Name) and not node.id.startswith("$")}
-        held = {**until, **functions}
+        statements = self._sequence(raws, last, {**until, **functions})
+        if returned is not None:
+            statements.append(ast.Return(self.resolve(returned)))
+        return statements
+
+    def _sequence(self, raws: list[Raw], last: dict[Key, int], held: dict[str, int]) -> list[ast.stmt]:
+        """``last`` says which statement reads a value last, ``held`` the same of a name."""
+        statements: list[ast.stmt] = []
         for position, raw in enumerate(raws):
             if raw.loop is not None:
                 statements.append(self._loop(raw, position, last, held))
+                continue
+            if raw.choice is not None:
+                statements += self._choice(raw, position, last, held)
                 continue
             value = self.resolve(raw.node)
             chosen = choose_names(raw, position, last, held, self.extra.values())
@@ -67,8 +78,57 @@ class Resolver:
             if isinstance(value, ast.Name) and isinstance(target, ast.Name) and value.id == target.id:
                 continue
             statements.append(ast.Assign([target], value, lineno=0))
-        if returned is not None:
-            statements.append(ast.Return(self.resolve(returned)))
+        return statements
+
+    def _choice(self, raw: Raw, position: int, last: dict[Key, int], held: dict[str, int]) -> list[ast.stmt]:
+        """``if … else …`` after which each result has one name, whichever arm it came from."""
+        choice = raw.choice
+        assert choice is not None
+        test, outside, before = self.resolve(choice.test), dict(self.names), dict(held)
+        chosen = choose_names(raw, position, last, held, self.extra.values())
+        arms: list[list[ast.stmt]] = []
+        for arm in choice.arms:
+            self.names = dict(outside)
+            arms.append(self._arm(arm, chosen, position, before))
+        self.names = {**outside, **dict(zip(raw.targets, chosen, strict=True))}
+        then, otherwise = arms
+        if [ast.dump(one) for one in then] == [ast.dump(one) for one in otherwise]:
+            return then
+        if not then:
+            test, then, otherwise = negated(test), otherwise, []
+        return [ast.If(test, then, otherwise)]
+
+    def _arm(self, arm: Arm, chosen: list[str], position: int, held: dict[str, int]) -> list[ast.stmt]:
+        end = len(arm.raws)
+        last: dict[Key, int] = {}
+        for number, node in enumerate([*(raw.node for raw in arm.raws), *arm.ends]):
+            for key in _keys(node):
+                last[key] = min(number, end)
+        # What is needed after the branch keeps its name; what only this arm reads does so till then.
+        inside = {name: end + 1 for name, until in held.items() if until > position}
+        for key, number in last.items():
+            name = self.names.get(key)
+            if name is None and key in self.writing.local:
+                base = self.writing.local[key]
+                while isinstance(base, ast.Subscript):
+                    base = base.value
+                name = base.id
+            if name is not None:
+                inside[name] = max(inside.get(name, -1), number)
+        for name, node in zip(chosen, arm.ends, strict=True):
+            key = value_of(node)
+            for raw in arm.raws:
+                if key is not None and key in raw.targets:
+                    raw.names = tuple(name if target == key else raw.names[i] if i < len(raw.names) else raw.hint
+                                      for i, target in enumerate(raw.targets))
+        statements = self._sequence(arm.raws, last, inside)
+        pairs = [(name, self.resolve(node)) for name, node in zip(chosen, arm.ends, strict=True)]
+        pairs = [(name, node) for name, node in pairs if not (isinstance(node, ast.Name) and node.id == name)]
+        if pairs:
+            targets: list[ast.expr] = [ast.Name(name, ast.Store()) for name, _ in pairs]
+            one = len(pairs) == 1
+            statements.append(ast.Assign([targets[0] if one else ast.Tuple(targets, ast.Store())],
+                                         pairs[0][1] if one else ast.Tuple([n for _, n in pairs], ast.Load()), lineno=0))
         return statements
 
     def _loop(self, raw: Raw, position: int, last: dict[Key, int], held: dict[str, int]) -> ast.stmt:

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..rules.substitute import mentions
+from ..rules.substitute import copied, mentions
+from .choices import rename_in
 
 if TYPE_CHECKING:
     from .assignments import Key, Raw
@@ -40,18 +41,71 @@ def roll(raws: list[Raw], returned: ast.expr | None, size_at: Callable[[Key, int
     """``raws`` with repeated steps rolled into loops; ``returned`` is changed in place where it
     reads what a loop made. ``size_at(value, axis, size)`` is the expression of an axis' size,
     or None when that axis has another size."""
-    signatures = [_signature(raw) for raw in raws]
+    repeats = _Repeats(raws)
     start = 0
     while start < len(raws):
-        found = _run_at(signatures, start)
+        found = repeats.at(start)
         if found is not None:
             length, count = found
             rolled = _Roller(raws, start, length, count, returned, size_at).run()
             if rolled is not None:
                 raws = rolled
-                signatures = [_signature(raw) for raw in raws]
+                repeats = _Repeats(raws)
         start += 1
     return raws
+
+
+class _Repeats:
+    """Where the same statements follow one another."""
+
+    def __init__(self, raws: list[Raw]):
+        self.raws = raws
+        numbers: dict[Any, int] = {}
+        self.kinds = [numbers.setdefault(_signature(raw), len(numbers)) for raw in raws]  # equal for equal statements
+        self.ends: dict[int, int] = {}  # length of a step -> where the newest repetition of that length ends
+        self.tried: dict[tuple[int, int], int] = {}  # length and end of a repetition -> how often it was given out
+        self.unpacked: dict[Key, int] = {}  # target of an unpacking statement -> its position
+        for position, raw in enumerate(raws):
+            if raw.unpack:
+                self.unpacked.update(dict.fromkeys(raw.targets, position))
+        self._facts: dict[int, tuple[tuple[int, ...], list[Key]]] = {}
+
+    def at(self, start: int) -> tuple[int, int] | None:
+        """``(length of a step, number of steps)`` of a repetition that starts here and may be a loop."""
+        kinds, total = self.kinds, len(self.kinds)
+        for length in range(1, min(_LONGEST, (total - start) // _FEWEST) + 1):
+            if kinds[start] != kinds[start + length]:
+                continue
+            end = self.ends.get(length, 0)
+            if end <= start:
+                end = start
+                while end + length < total and kinds[end] == kinds[end + length]:
+                    end += 1
+                self.ends[length] = end
+            count = (end - start) // length + 1
+            if count >= _FEWEST:
+                tries = self.tried[length, end] = self.tried.get((length, end), 0) + 1
+                # Beginning a round or two later may help; after that it is the same again.
+                return (length, count) if tries <= 2 * length + 2 and self._counted(start, length) else None
+        return None
+
+    def _counted(self, start: int, length: int) -> bool:
+        """Whether anything can say how many steps there are: a number that changes from the first
+        step to the second, or the item of a sequence."""
+        for position in range(start, start + length):
+            numbers, _ = self._known(position)
+            others, keys = self._known(position + length)
+            if numbers != others or any(self.unpacked.get(key, start) < start for key in keys):
+                return True
+        return False
+
+    def _known(self, position: int) -> tuple[tuple[int, ...], list[Key]]:
+        """The whole numbers of a statement, and the values that it reads."""
+        if position not in self._facts:
+            node = self.raws[position].node
+            self._facts[position] = tuple(inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant)
+                                          and type(inner.value) is int), _keys_of(node)
+        return self._facts[position]
 
 
 class _Blank(ast.NodeTransformer):
@@ -63,24 +117,9 @@ class _Blank(ast.NodeTransformer):
 
 
 def _signature(raw: Raw) -> Any:
-    if raw.loop is not None:
+    if raw.loop is not None or raw.choice is not None:
         return id(raw)
-    return (ast.dump(_Blank().visit(copy.deepcopy(raw.node))), raw.place, raw.names, len(raw.targets), raw.unpack)
-
-
-def _run_at(signatures: list[Any], start: int) -> tuple[int, int] | None:
-    """``(length of a step, number of steps)`` of a repetition that starts here."""
-    total = len(signatures)
-    for length in range(1, min(_LONGEST, (total - start) // _FEWEST) + 1):
-        if signatures[start] != signatures[start + length]:
-            continue
-        end = start
-        while end + length < total and signatures[end] == signatures[end + length]:
-            end += 1
-        count = (end - start) // length + 1
-        if count >= _FEWEST:
-            return length, count
-    return None
+    return (ast.dump(_Blank().visit(copied(raw.node))), raw.place, raw.names, len(raw.targets), raw.unpack)
 
 
 class _Impossible(Exception):
@@ -118,8 +157,8 @@ class _Roller:
         body = [copy.copy(raw) for raw in self.steps[1]]
         for p, raw in enumerate(body):
             raw.node = self._merge(p, [step[p].node for step in self.steps])
-        if self.uses_index and self.count_node is None:
-            raise _Impossible
+        if self.count_node is None if self.uses_index else not self.sequences:
+            raise _Impossible  # nothing says how many steps
         lists, keeps = self._uses_afterwards()
         updates: list[tuple[Key, Key]] = []
         before: list[Raw] = []
@@ -141,8 +180,6 @@ class _Roller:
             raw.node = self._indexed(raw.node)
         for raw, key in self.sequences.values():
             loop.items.append((key, raw.node))
-        if not self.uses_index and not loop.items:
-            raise _Impossible  # nothing says how many steps
         for (p, t), key in lists.items():
             before.append(Raw([key], ast.List([], ast.Load()), (_plural(self.steps[1][p], t),)))
             loop.collected.append((key, self._target(1, p, t)))
@@ -162,6 +199,12 @@ class _Roller:
         after = []
         for raw in self.after:
             raw = copy.copy(raw)
+            if raw.choice is not None:
+                if any(key in self.place and key not in mapping for key in _keys_of(raw.node)):
+                    raise _Impossible
+                rename_in(raw, mapping)
+                after.append(raw)
+                continue
             raw.node = _renamed(_listed(raw.node, lists, self), mapping)
             after.append(raw)
         if self.returned is not None:
@@ -185,7 +228,7 @@ class _Roller:
                     return index
                 return ast.BinOp(index, ast.Add() if shift > 0 else ast.Sub(), ast.Constant(abs(shift)))
 
-        return Put().visit(copy.deepcopy(tree))
+        return Put().visit(copied(tree))
 
     def _order_of(self, key: Key) -> str:
         return f"@like{key}"
@@ -306,7 +349,7 @@ def _listed(tree: ast.expr, lists: dict[tuple[int, int], Key], roller: _Roller) 
             return ast.Name(f"${lists[where]}", ast.Load()) if where in lists else self.generic_visit(node)
         visit_List = visit_Tuple = _visit
 
-    return Put().visit(copy.deepcopy(tree))
+    return Put().visit(copied(tree))
 
 
 def _renamed(tree: ast.expr, mapping: dict[Any, Any]) -> ast.expr:
@@ -315,7 +358,7 @@ def _renamed(tree: ast.expr, mapping: dict[Any, Any]) -> ast.expr:
             key = _key(node.id)
             return ast.Name(f"${mapping[key]}", ast.Load()) if node.id.startswith("$") and key in mapping else node
 
-    return Put().visit(copy.deepcopy(tree))
+    return Put().visit(copied(tree))
 
 
 def _key(name: str) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from ..capture.recording import ModuleCall, OpCall, Recording, refs
+from ..capture.recording import Branch, ModuleCall, OpCall, Recording, refs
 from ..rules import Size, SizeFloat
 from ..rules.substitute import mentions
 from .structure import effective_parent, is_chain
@@ -56,6 +57,9 @@ def escapes(recording: Recording, owners: dict[int, ModuleCall]) -> dict[int, li
             continue
         for index in refs([list(event.args), event.kwargs]) + read_sizes([list(event.args), event.kwargs]):
             use(index, enclosing(owner))
+    for branch in branches(recording):
+        for index in read_sizes(Size(0, branch.test)):
+            use(index, enclosing(branch.owner))
     for call in recording.root.walk() if recording.root else ():
         parent = effective_parent(call)
         for index in refs([list(call.args), call.kwargs]) if parent is not None else ():
@@ -63,6 +67,16 @@ def escapes(recording: Recording, owners: dict[int, ModuleCall]) -> dict[int, li
         for index in refs(call.outputs):
             use(index, call if not is_chain(call.module) else enclosing(call))
     return {index: list(values) for index, values in found.items()}
+
+
+def branches(recording: Recording) -> Iterator[Branch]:
+    """Every branch of a recording that was put together, nested ones too."""
+    stack = [event for call in (recording.root.walk() if recording.root else ()) for event in call.events]
+    while stack:
+        event = stack.pop()
+        if isinstance(event, Branch):
+            yield event
+            stack += [*event.then, *event.otherwise]
 
 
 def read_sizes(value: Any) -> list[int]:

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..rules.substitute import mentions, substitute
+from ..rules.substitute import mentions, substitute, value_of
+from .choices import reads_of, rename_in
 from .names import variable_name
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ def arrange(raws: list[Raw], returned: ast.expr | None) -> list[Raw]:
     """Drop what nobody reads; put what is read once, and had no name in the source, where
     it is read."""
     counts, kept = _live(raws, returned)
+    whole = {key for raw in kept if raw.choice is not None for key in mentions(raw.node)[0]}
     pending: dict[Key, ast.expr] = {}
     result: list[Raw] = []
     for raw in kept:
@@ -27,6 +29,11 @@ def arrange(raws: list[Raw], returned: ast.expr | None) -> list[Raw]:
                 result.append(type(raw)([key], pending.pop(key), hint="x"))
             result.append(raw)
             continue
+        if raw.choice is not None:
+            keys = {key: value_of(node) for key, node in pending.items() if _is_leaf(node)}
+            rename_in(raw, keys)  # type: ignore[arg-type]
+            result.append(raw)
+            continue
         raw.node = _insert(raw.node, pending)
         key = raw.targets[0]
         values, sizes = counts
@@ -34,7 +41,7 @@ def arrange(raws: list[Raw], returned: ast.expr | None) -> list[Raw]:
         alone = len(raw.targets) == 1 and not raw.unpack
         if alone and trivial and not any(k == key for k, _ in sizes):
             pending[key] = raw.node
-        elif alone and not raw.named and values[key] == 1 and not any(k == key for k, _ in sizes) \
+        elif alone and not raw.named and values[key] == 1 and key not in whole and not any(k == key for k, _ in sizes) \
                 and _short(raw.node):
             pending[key] = raw.node
         else:
@@ -66,10 +73,31 @@ def _live(raws: list[Raw], returned: ast.expr | None):
         read(returned)
     kept = []
     for raw in reversed(raws):
-        if raw.loop is not None or any(values[t] or any(k == t for k, _ in sizes) for t in raw.targets):
+        if raw.choice is not None:
+            if _prune(raw, {t for t in raw.targets if values[t] or any(k == t for k, _ in sizes)}):
+                kept.append(raw)
+                read(raw.node)
+        elif raw.loop is not None or any(values[t] or any(k == t for k, _ in sizes) for t in raw.targets):
             kept.append(raw)
             read(raw.node)
     return (values, sizes), kept[::-1]
+
+
+def _prune(raw: Raw, live: set[Key]) -> bool:
+    """Keep of a choice what its live results need; False when none is live."""
+    choice = raw.choice
+    assert choice is not None
+    keep = [number for number, target in enumerate(raw.targets) if target in live]
+    if not keep:
+        return False
+    raw.targets = [raw.targets[number] for number in keep]
+    raw.names = tuple(raw.names[number] for number in keep)
+    for arm in choice.arms:
+        ends = ast.Set([arm.ends[number] for number in keep])
+        arm.raws = arrange(arm.raws, ends)
+        arm.ends = ends.elts
+    raw.node = reads_of(choice)
+    return True
 
 
 def _insert(node: ast.expr, pending: dict[Key, ast.expr]) -> ast.expr:

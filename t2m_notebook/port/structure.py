@@ -8,7 +8,7 @@ modules that only hold others become dicts, as MLX finds both.
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -36,6 +36,7 @@ class Structure:
     model: nn.Module
     classes: set[int]  # id of each module that becomes a class
     leaves: set[int]  # id of each leaf layer
+    lists: dict[int, bool] = field(default_factory=dict)  # id of a module -> whether it is a list
 
     @classmethod
     def of(cls, recording: Recording) -> Structure:
@@ -54,7 +55,14 @@ class Structure:
             return "class"
         if id(module) in self.leaves:
             return "leaf"
-        return "list" if is_list_like(module) else "dict"
+        return "list" if self.is_list(module) else "dict"
+
+    def is_list(self, module: nn.Module) -> bool:
+        """Whether what the module holds is called 0, 1, 2, …; asked of the module once."""
+        found = self.lists.get(id(module))
+        if found is None:
+            found = self.lists[id(module)] = is_list_like(module)
+        return found
 
     def steps(self, start: nn.Module, parts: list[str]) -> list[tuple[str, str]]:
         """How to reach ``parts`` below ``start``: ``("attribute", "conv1")``,
@@ -64,7 +72,7 @@ class Structure:
         for position, part in enumerate(parts):
             assert module is not None
             kind = self.kind(module)
-            if kind == "class" and part.isdigit() and is_list_like(module):
+            if kind == "class" and part.isdigit() and self.is_list(module):
                 found += [("attribute", "layers"), ("item", part)]
             elif kind in ("class", "leaf"):
                 found.append(("attribute", attribute_name(part) if kind == "class" else part))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ class Written:
     groups: list[Group]
     moves: list[Move]
     tensors: dict[str, torch.Tensor]
+    _configurations: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def problems(self) -> list[str]:
@@ -57,11 +58,11 @@ class Written:
 
     def configuration(self, path: str) -> str:
         """The generated class of the module at ``path`` and what its constructor was given."""
-        for group in self.groups:
-            for position, instance in enumerate(group.instances):
-                if instance.path == path:
-                    return f"{group.name}({', '.join(f'{name}={v[position]!r}' for name, v in group.parameters)})"
-        return path
+        if not self._configurations:
+            self._configurations.update(
+                (instance.path, f"{group.name}({', '.join(f'{name}={v[position]!r}' for name, v in group.parameters)})")
+                for group in self.groups for position, instance in enumerate(group.instances))
+        return self._configurations.get(path, path)
 
     def arguments(self) -> list[tuple[str, Any]]:
         """The root's arguments with recorded values inside."""

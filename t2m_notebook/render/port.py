@@ -106,6 +106,14 @@ def port_html(summary: PortSummary, *, tree: bool = True) -> str:
     return card + (tree_html(summary.analysis) if tree else "")
 
 
+def hint_html() -> str:
+    """How to get the classes as cells where the page has no t2m extension; the extension hides it."""
+    return ('<div class="t2m-without-extension" style="padding: 4px 12px; opacity: .75">The classes as cells: in '
+            'JupyterLab and Notebook 7 with the t2m extension they stand below. Elsewhere '
+            '<code>%t2m_port model x --notebook FILE.ipynb</code> or <code>p.notebook("FILE.ipynb")</code> writes them '
+            'as a notebook file.</div>')
+
+
 def _class_html(made: PortedClass) -> str:
     problem = f' <span class="t2m-MISSING">{Status.MISSING.glyph} {escape(visible(made.problem))}</span>' \
         if made.problem else ""

@@ -17,6 +17,7 @@ from .expression import (
     mx,
     nn,
     to_node,
+    watch_comparisons,
 )
 from .layouts import (
     AXIS,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Callable
 from typing import Any
 
 #: A leaf that stands for recorded value 12 is the name ``$12``; the port puts in a
@@ -126,6 +127,16 @@ class BlockNamespace:
 mx, nn, math_module, blocks = Namespace("mx"), Namespace("nn"), Namespace("math"), BlockNamespace()
 
 
+#: Told of every comparison of a size, ``(test as a syntax tree, outcome)``; None while nothing records.
+_watcher: Callable[[ast.expr, bool], None] | None = None
+
+
+def watch_comparisons(watcher: Callable[[ast.expr, bool], None] | None) -> None:
+    """From now on ``watcher`` is told of each comparison of a size; None ends that."""
+    global _watcher
+    _watcher = watcher
+
+
 class Size(int):
     """An integer that knows which expression gives it: a size read from a shape, or
     arithmetic on such sizes. Compares and hashes as the int that it is."""
@@ -146,6 +157,7 @@ class Size(int):
     def __neg__(self): return Size(-int(self), ast.UnaryOp(ast.USub(), self.node))
     def __pos__(self): return self
     def __reduce__(self): return (int, (int(self),))
+    __hash__ = int.__hash__
 
 
 class SizeFloat(float):
@@ -173,6 +185,7 @@ class SizeFloat(float):
 
     def __neg__(self): return SizeFloat(-float(self), ast.UnaryOp(ast.USub(), self.node))
     def __reduce__(self): return (float, (float(self),))
+    __hash__ = float.__hash__
 
 
 def _traced(plain: type, name: str, reflected: bool):
@@ -200,6 +213,44 @@ for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
             setattr(Size, _method, _traced(int, _name, _reflected))
         if hasattr(float, _method):
             setattr(SizeFloat, _method, _traced(float, _name, _reflected))
+
+
+_COMPARISONS = {"eq": ast.Eq, "ne": ast.NotEq, "lt": ast.Lt, "le": ast.LtE, "gt": ast.Gt, "ge": ast.GtE}
+
+
+def _compared(plain: type, name: str):
+    method, operator = getattr(plain, f"__{name}__"), _COMPARISONS[name]
+    as_float = getattr(float, f"__{name}__")
+
+    def comparison(self, other):
+        outcome = method(self, other)
+        if _watcher is None:
+            return outcome
+        if outcome is NotImplemented and isinstance(other, float):
+            outcome = as_float(float(self), other)
+        if outcome is not NotImplemented:
+            _watcher(ast.Compare(self.node, [operator()], [to_node(other)]), outcome)
+        return outcome
+
+    return comparison
+
+
+def _truth(plain: type):
+    method = plain.__bool__
+
+    def truth(self):
+        outcome = method(self)
+        if _watcher is not None:
+            _watcher(self.node, outcome)
+        return outcome
+
+    return truth
+
+
+for _class, _plain in ((Size, int), (SizeFloat, float)):
+    _class.__bool__ = _truth(_plain)  # type: ignore[attr-defined]
+    for _name in _COMPARISONS:
+        setattr(_class, f"__{_name}__", _compared(_plain, _name))
 
 
 def to_node(value: Any) -> ast.expr:

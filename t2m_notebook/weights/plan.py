@@ -11,6 +11,7 @@ import torch
 
 from ..errors import WeightsMismatch
 from ..rules import AxisMove
+from .files import raw_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +53,12 @@ class Receipt:
 
 def checksum(tensor: torch.Tensor) -> str:
     """First 16 hexadecimal digits of the SHA-256 of the tensor's bytes."""
-    flat = tensor.detach().contiguous().reshape(-1)
-    data = flat.view(torch.uint8) if flat.numel() else flat
-    return hashlib.sha256(data.numpy() if flat.numel() else b"").hexdigest()[:16]
+    return hashlib.sha256(raw_bytes(tensor)).hexdigest()[:16]
 
 
-def convert(moves: list[Move], state: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], list[Receipt]]:
-    """Carry the moves out. Raises :class:`WeightsMismatch` for a tensor of ``state`` that no
-    move mentions, and for two moves that end at one name."""
+def convert(moves: list[Move], state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Carry the moves out: the tensors by MLX name. Raises :class:`WeightsMismatch` for a tensor of
+    ``state`` that no move mentions, and for two moves that end at one name."""
     planned = {move.source for move in moves}
     forgotten = [name for name in state if name not in planned]
     if forgotten:
@@ -67,19 +66,29 @@ def convert(moves: list[Move], state: Mapping[str, torch.Tensor]) -> tuple[dict[
                               + (f" and {len(forgotten) - 1} more" if len(forgotten) > 1 else "")
                               + ". Every parameter needs a receipt.")
     made: dict[str, torch.Tensor] = {}
+    for move in moves:
+        if move.target is None:
+            continue
+        if move.target in made:
+            raise WeightsMismatch(f"{move.source} and another tensor both become {move.target}")
+        made[move.target] = move.to_mlx(state[move.source])
+    return made
+
+
+def receipts_of(moves: list[Move], state: Mapping[str, torch.Tensor],
+                made: Mapping[str, torch.Tensor]) -> list[Receipt]:
+    """A receipt for each move that :func:`convert` carried out."""
     receipts: list[Receipt] = []
     for move in moves:
         tensor = state[move.source]
         if move.target is None:
             receipts.append(Receipt(move.source, None, "", tuple(tensor.shape), _dtype(tensor), "", move.reason))
             continue
-        if move.target in made:
-            raise WeightsMismatch(f"{move.source} and another tensor both become {move.target}")
-        moved = made[move.target] = move.to_mlx(tensor)
+        moved = made[move.target]
         pattern = move.axes.pattern if move.axes is not None else ""
         receipts.append(Receipt(move.source, move.target, pattern, tuple(moved.shape), _dtype(moved), checksum(moved),
                                 move.reason))
-    return made, receipts
+    return receipts
 
 
 def _dtype(tensor: Any) -> str:

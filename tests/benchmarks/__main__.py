@@ -12,20 +12,20 @@ import warnings
 
 from t2m_notebook.torchvision_shim import declare_missing_operators
 
-PARTS = ("recording", "porting")
+PARTS = ("recording", "porting", "tracing")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", choices=PARTS, help="one of the two files")
+    parser.add_argument("--only", choices=PARTS, help="one of the files")
     parser.add_argument("--rounds", type=int, default=15, help="how often everything is timed (default: 15)")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     declare_missing_operators()
-    from . import porting, recording
+    from . import porting, recording, tracing
 
     missed = 0
-    for part in (recording, porting):
+    for part in (recording, porting, tracing):
         if options.only in (None, part.__name__.rpartition(".")[2]):
             for line in part.lines(options.rounds):
                 print(line.text, flush=True)

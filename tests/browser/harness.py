@@ -69,6 +69,11 @@ def _environment(private: Path) -> dict[str, str]:
     quiet = Path(settings["JUPYTERLAB_SETTINGS_DIR"], "@jupyterlab", "apputils-extension")
     quiet.mkdir(parents=True)
     (quiet / "notification.jupyterlab-settings").write_text(_QUIET)
+    # The extension of this checkout, whatever is installed.
+    extensions = private / "share" / "labextensions"
+    extensions.mkdir(parents=True)
+    (extensions / "t2m-notebook").symlink_to(ROOT / "t2m_notebook" / "labextension")
+    settings["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(private / "share"), os.environ.get("JUPYTER_PATH")]))
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, **settings, "JUPYTER_PREFER_ENV_PATH": "1", "PYTHONPATH": os.pathsep.join(paths)}
 
@@ -154,6 +159,41 @@ def cell_text(page, index: int) -> str:
         const outputs = window.jupyterapp.shell.currentWidget.content.widgets[index].model.outputs;
         const texts = Array.from({ length: outputs.length }, (_, i) => outputs.get(i).toJSON().text ?? '');
         return texts.flat().join('');
+    }""", index)
+
+
+def cell_sources(page) -> list[str]:
+    """The texts of the current notebook's cells, in order."""
+    return page.evaluate("""() => window.jupyterapp.shell.currentWidget.content.widgets
+        .map(widget => widget.model.sharedModel.getSource())""")
+
+
+def replace_in_cell(page, index: int, old: str, new: str) -> None:
+    """Replaces the first ``old`` in cell ``index`` as somebody who types would: by a change of the shared text.
+    Raises ``ValueError`` when it isn't there."""
+    found = page.evaluate("""([index, old, text]) => {
+        const shared = window.jupyterapp.shell.currentWidget.content.widgets[index].model.sharedModel;
+        const at = shared.getSource().indexOf(old);
+        if (at >= 0) shared.updateSource(at, at + old.length, text);
+        return at >= 0;
+    }""", [index, old, new])
+    if not found:
+        raise ValueError(f"{old!r} is not in cell {index}")
+
+
+def execute(page, command: str, **arguments) -> None:
+    """Runs a command of JupyterLab and waits for it."""
+    page.evaluate("([id, args]) => window.jupyterapp.commands.execute(id, args).then(() => null)",
+                  [command, arguments])
+
+
+def activate_cell(page, index: int) -> None:
+    """Makes cell ``index`` the active one, in command mode."""
+    page.evaluate("""index => {
+        const notebook = window.jupyterapp.shell.currentWidget.content;
+        notebook.deselectAll();
+        notebook.mode = 'command';
+        notebook.activeCellIndex = index;
     }""", index)
 
 

@@ -1,0 +1,370 @@
+"""The live notebook in JupyterLab with a real kernel: from load to a planted bug, mended, saved, reopened; hostile
+edits; a busy kernel, a restart, a reload; two notebooks."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import nbformat
+import pytest
+
+from tests.browser.harness import (
+    cell_text,
+    lab,
+    notebook,
+    open_notebook,
+    run_cell,
+    save_notebook,
+    screenshot,
+    set_theme,
+    wait_until_idle,
+)
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+SETUP = "%load_ext t2m_notebook\nfrom t2m_notebook.demo import resnet\nmodel, args, _ = resnet()"
+CELLS = [SETUP, "p = %t2m_port model *args --no-vary", "print('mine')"]
+PROVEN = "45/45 proven"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, chromium):
+    folder = tmp_path_factory.mktemp("notebooks")
+    with lab(folder) as url:
+        yield url, folder
+
+
+@pytest.fixture
+def ported(server, page, request):
+    """A notebook in which the port was made; gives the page and the notebook's path."""
+    url, folder = server
+    path = notebook(folder / f"{re.sub(r'[^a-z]+', '-', request.node.name)}.ipynb", CELLS)
+    open_notebook(page, url, path.name)
+    run_cell(page, 0)
+    run_cell(page, 1)
+    wait_for_green(page)
+    return page, path
+
+
+def sources(page) -> list[str]:
+    """The texts of the notebook's cells."""
+    return page.evaluate("() => [...window.jupyterapp.shell.currentWidget.content.model.cells]"
+                         ".map(cell => cell.sharedModel.getSource())")
+
+
+def index_of(page, class_name: str) -> int:
+    return next(number for number, text in enumerate(sources(page))
+                if re.match(rf"%%t2m_cell {class_name}(\s|$)", text))
+
+
+def write(page, index: int, text: str) -> None:
+    """Makes ``text`` the cell's, as typing or pasting does."""
+    page.evaluate("([index, text]) => window.jupyterapp.shell.currentWidget.content.model.cells.get(index)"
+                  ".sharedModel.setSource(text)", [index, text])
+
+
+def show(page, index: int) -> None:
+    """Scrolls to a cell."""
+    page.evaluate("""async index => {
+        const notebook = window.jupyterapp.shell.currentWidget.content;
+        notebook.activeCellIndex = index;
+        notebook.deselectAll();
+        await notebook.scrollToItem(index, 'center');
+    }""", index)
+
+
+def badge(page, index: int):
+    return page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell").nth(index) \
+        .locator(".t2m-lab-badge")
+
+
+def wait_for_badge(page, index: int, state: str, phase: str = "answered") -> str:
+    """Waits for the verdict on the present text; gives the badge's words."""
+    show(page, index)
+    found = badge(page, index).and_(page.locator(f"[data-state={state}][data-phase={phase}]"))
+    found.wait_for()
+    return found.inner_text()
+
+
+def wait_for_green(page) -> None:
+    """Waits until the status bar says that every module is proven."""
+    page.locator(".jp-StatusBar-Widget, #jp-main-statusbar").get_by_text(PROVEN).first.wait_for()
+
+
+def planted(text: str) -> str:
+    """``text`` with an activation that torch doesn't have."""
+    assert "nn.relu(" in text
+    return text.replace("nn.relu(", "nn.gelu(", 1)
+
+
+# ---------------------------------------------------------------------------- the story
+
+
+def test_from_load_to_a_mended_bug_saved_and_reopened(ported, server) -> None:
+    page, path = ported
+    url, _ = server
+
+    # one cell a class below the cell that ran, blocks first, the root last, then the assembly
+    texts = sources(page)
+    assert texts[:2] == CELLS[:2] and texts[-1] == CELLS[2]
+    assert [text.split()[1] for text in texts[2:-2]] == ["BasicBlock", "BasicBlock2", "ResNet"]
+    assert "%t2m_parity ResNet" in texts[-2] and "%t2m_save ResNet" in texts[-2]
+    assert not page.locator(".t2m-without-extension").first.is_visible()
+    for index in range(2, 5):
+        assert "equal to torch" in wait_for_badge(page, index, "proven")
+
+    # a planted bug is red, with its line marked and a fix
+    block = index_of(page, "BasicBlock")
+    right = texts[block]
+    write(page, block, planted(right))
+    said = wait_for_badge(page, block, "diverges")
+    badge(page, block).locator(".t2m-lab-apply").first.wait_for()
+    line = next(number for number, text in enumerate(planted(right).splitlines(), 1) if "nn.gelu" in text)
+    said = badge(page, block).inner_text()
+    assert f"line {line}" in said and "max|Δ|" in said and "nn.relu" in said
+    page.locator("#jp-main-statusbar").get_by_text("✗").first.wait_for()
+    page.evaluate("() => window.jupyterapp.commands.execute('t2m:show-panel')")
+    page.locator(".t2m-lab-panel").first.wait_for()
+    for theme in ("light", "dark"):
+        set_theme(page, theme)
+        show(page, block)
+        page.wait_for_timeout(300)  # the theme's transition
+        screenshot(page, f"live-red-{theme}")
+
+    # the fix is applied by its button, and everything is green again
+    badge(page, block).locator(".t2m-lab-apply").first.click()
+    assert "equal to torch" in wait_for_badge(page, block, "proven")
+    assert sources(page)[block].strip() == right.strip()
+    wait_for_green(page)
+    set_theme(page, "light")
+    page.wait_for_timeout(300)
+    screenshot(page, "live-green-light")
+
+    # an edit of one's own that is right, the assembly, and saving
+    edited = right.replace("class BasicBlock(nn.Module):", "class BasicBlock(nn.Module):\n    # mine", 1)
+    write(page, block, edited)
+    wait_for_badge(page, block, "proven")
+    run_cell(page, block)
+    wait_for_green(page)
+    run_cell(page, 5)
+    save_notebook(page)
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    assert book.cells[block].source == edited and book.cells[block].metadata["t2m"]["class"] == "BasicBlock"
+    assert "✓ BasicBlock" in book.cells[block].outputs[0]["data"]["text/plain"]
+    assert "proven" in "".join(str(one) for one in book.cells[5].outputs)
+
+    # closed, the kernel ended, opened again: nothing runs by itself, and running all brings everything back
+    page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
+    open_notebook(page, url, path.name)
+    show(page, block)
+    assert "%load_ext t2m_notebook" in badge(page, block).inner_text()
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    wait_for_green(page)
+    wait_until_idle(page)
+    assert sources(page)[:-1] == [*texts[:block], edited, *texts[block + 1:-1]]
+    assert "equal to torch" in wait_for_badge(page, block, "proven")
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:insert-cell-below')")
+    last = len(sources(page)) - 1
+    write(page, last, "print(p.cells['BasicBlock'].edited, p.cells['ResNet'].edited, p.last_report.ok)")
+    run_cell(page, last)
+    assert cell_text(page, last).split() == ["True", "False", "True"]
+
+
+def test_run_again_an_edited_cell_is_left_alone_and_the_others_follow(ported) -> None:
+    page, _ = ported
+    before = sources(page)
+    block = index_of(page, "BasicBlock")
+    mine = planted(before[block])
+    write(page, block, mine)
+    wait_for_badge(page, block, "diverges")
+    page.evaluate("index => window.jupyterapp.shell.currentWidget.content.model.sharedModel.deleteCell(index)",
+                  index_of(page, "BasicBlock2"))
+    run_cell(page, 1)
+    page.wait_for_function("count => window.jupyterapp.shell.currentWidget.content.model.cells.length === count",
+                           arg=len(before))
+    assert sources(page) == [*before[:block], mine, *before[block + 1:]]  # the deleted one is back in its place
+    show(page, block)
+    badge(page, block).get_by_text("Show diff").wait_for()
+    assert "parts at line" in wait_for_badge(page, block, "diverges")  # of the new port, by the text in the cell
+    badge(page, block).get_by_text("Reset").click()
+    wait_for_badge(page, block, "proven")
+    assert sources(page) == before
+    wait_for_green(page)
+
+
+# ---------------------------------------------------------------------------- hostile edits
+
+
+HOSTILE = {
+    "a loop without end": "while True: pass",
+    "the end of the process": "import os; os._exit(7)",
+    "sys.exit": "import sys; sys.exit(3)",
+    "an index out of range": "x = mx.take(x, mx.array([10**9, 2**31 - 1]), axis=0); mx.eval(x)",
+    "recursion": "return self(x)",
+    "memory": "x = [bytearray(1 << 28) for _ in range(10**6)]",
+    "a storm of prints": "for n in range(10**6): print('x' * 1000)",
+    "no Python": "x = (",
+    "an unknown name": "return nothing_of_this_name",
+}
+
+
+def test_nothing_that_is_typed_hurts_the_kernel_or_the_other_cells(ported) -> None:
+    page, path = ported
+    block, root = index_of(page, "BasicBlock"), index_of(page, "ResNet")
+    right = sources(page)[block]
+    for what, line in HOSTILE.items():
+        wrong = right.replace("    def __call__(self, x):\n", f"    def __call__(self, x):\n        {line}\n", 1)
+        assert wrong != right
+        write(page, block, wrong)
+        page.wait_for_function(
+            "index => { const found = document.querySelectorAll('.jp-Notebook .jp-Cell')[index]"
+            "?.querySelector('.t2m-lab-badge'); return found?.dataset.phase === 'answered' && "
+            "!['proven', 'unknown'].includes(found.dataset.state); }", arg=block)
+        said = badge(page, block).inner_text()
+        if what not in ("memory", "a storm of prints", "an index out of range", "the end of the process"):
+            assert "line 13" in said, (what, said)
+        if what == "a loop without end":
+            screenshot(page, "live-stopped")
+        assert badge(page, root).get_attribute("data-state") == "proven", what
+        write(page, block, right)
+        wait_for_badge(page, block, "proven")
+    run_cell(page, len(sources(page)) - 1)
+    assert cell_text(page, len(sources(page)) - 1) == "mine\n"
+    wait_for_green(page)
+    assert [one.name for one in path.parent.iterdir() if one.suffix != ".ipynb" and not one.name.startswith(".")] == []
+
+
+def test_typing_on_does_not_wait_for_a_loop_without_end(ported) -> None:
+    page, _ = ported
+    block = index_of(page, "BasicBlock")
+    right = sources(page)[block]
+    show(page, block)
+    write(page, block, right.replace("        return nn.relu", "        while True: pass\n        return nn.relu", 1))
+    page.locator(".t2m-lab-badge[data-phase=checking]").first.wait_for()
+    started = time.monotonic()
+    write(page, block, right)
+    wait_for_badge(page, block, "proven")
+    assert time.monotonic() - started < 8  # the time limit of a check is longer
+
+
+def test_renamed_removed_twice_and_unknown(ported) -> None:
+    page, _ = ported
+    block = index_of(page, "BasicBlock")
+    right = sources(page)[block]
+    head, _, body = right.partition("\n")
+    for text, words in (
+            (right.replace("class BasicBlock(", "class BasicBlok(", 1), "change the name back"),
+            (f"{right}\n\n{body}", "defined twice"),
+            (f"{head}\n# nothing left", "not in this cell any more"),
+            (f"%%t2m_cell BasicBlok\n{body}", "Did you mean BasicBlock"),
+            (right.replace("def __call__(self, x):", "def __call__(self, y):", 1), "line"),
+    ):
+        write(page, block, text)
+        assert words in wait_for_badge(page, block, "error"), words
+    write(page, block, right)
+    wait_for_badge(page, block, "proven")
+    wait_for_green(page)
+
+
+# ---------------------------------------------------------------------------- kernels and notebooks
+
+
+def test_a_busy_kernel_still_answers(ported) -> None:
+    page, _ = ported
+    block = index_of(page, "BasicBlock")
+    right = sources(page)[block]
+    write(page, len(sources(page)) - 1, "import time\ntime.sleep(20)\nprint('done')")
+    page.evaluate("""index => {
+        const { shell, commands } = window.jupyterapp;
+        shell.currentWidget.content.activeCellIndex = index;
+        commands.execute('notebook:run-cell');
+    }""", len(sources(page)) - 1)
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'")
+    write(page, block, planted(right))
+    wait_for_badge(page, block, "diverges")
+    write(page, block, right)
+    wait_for_badge(page, block, "proven")
+    assert cell_text(page, len(sources(page)) - 1) == ""  # it is still running
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt()")
+    wait_until_idle(page)
+
+
+def test_reload_and_restart(ported, server) -> None:
+    page, path = ported
+    url, _ = server
+    block = index_of(page, "BasicBlock")
+    right = sources(page)[block]
+    write(page, block, planted(right))
+    wait_for_badge(page, block, "diverges")
+    save_notebook(page)
+
+    open_notebook(page, url, path.name)  # the kernel lives on
+    assert "parts at line" in wait_for_badge(page, block, "diverges")
+    write(page, block, right)
+    wait_for_badge(page, block, "proven")
+    wait_for_green(page)
+
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    wait_until_idle(page)
+    show(page, block)
+    page.wait_for_function("index => document.querySelectorAll('.jp-Notebook .jp-Cell')[index]"
+                           "?.querySelector('.t2m-lab-badge')?.innerText.includes('%load_ext')", arg=block)
+    run_cell(page, 0)
+    run_cell(page, 1)
+    wait_for_badge(page, block, "proven")
+    assert len(sources(page)) == 7  # nothing was inserted twice
+
+
+def test_two_notebooks_have_a_kernel_each(ported, server, browser) -> None:
+    page, path = ported
+    url, folder = server
+    other_path = notebook(folder / "the-other.ipynb", CELLS)
+    block = index_of(page, "BasicBlock")
+    right = sources(page)[block]
+    write(page, block, planted(right))
+    wait_for_badge(page, block, "diverges")
+
+    page.evaluate("path => window.jupyterapp.commands.execute('docmanager:open', { path })", other_path.name)
+    page.wait_for_function("path => window.jupyterapp.shell.currentWidget?.context?.path === path && "
+                           "window.jupyterapp.shell.currentWidget.content.widgets.length === 3", arg=other_path.name)
+    wait_until_idle(page)
+    run_cell(page, 0)
+    run_cell(page, 1)
+    wait_for_green(page)
+    assert wait_for_badge(page, index_of(page, "BasicBlock"), "proven")
+
+    page.evaluate("path => window.jupyterapp.commands.execute('docmanager:open', { path })", path.name)
+    page.wait_for_function("path => window.jupyterapp.shell.currentWidget?.context?.path === path", arg=path.name)
+    assert sources(page)[block] == planted(right)
+    wait_for_badge(page, block, "diverges")
+    page.locator("#jp-main-statusbar").get_by_text("✗").first.wait_for()
+
+
+def test_two_ports_in_one_notebook(ported) -> None:
+    page, _ = ported
+    last = len(sources(page)) - 1
+    write(page, last, "q = %t2m_port model *args --no-vary --name other")
+    run_cell(page, last)
+    page.wait_for_function("() => window.jupyterapp.shell.currentWidget.content.model.cells.length === 11")
+    texts = sources(page)
+    assert sum(text.startswith("%%t2m_cell BasicBlock\n") for text in texts) == 1
+    second = next(n for n, text in enumerate(texts) if text.startswith("%%t2m_cell BasicBlock --name other\n"))
+    write(page, second, planted(texts[second]))
+    wait_for_badge(page, second, "diverges")
+    assert wait_for_badge(page, index_of(page, "BasicBlock"), "proven")
+
+
+def test_a_strangers_notebook_runs_nothing(server, page) -> None:
+    url, folder = server
+    text = f"%%t2m_cell Net\nopen({str(folder / 'trace')!r}, 'w')\nclass Net:\n    pass"
+    path = notebook(folder / "stranger.ipynb", ["%load_ext t2m_notebook", text])
+    open_notebook(page, url, path.name)
+    page.wait_for_timeout(1500)
+    assert "%load_ext" in badge(page, 1).inner_text()
+    run_cell(page, 0)
+    page.wait_for_timeout(1500)
+    assert "%t2m_port" in badge(page, 1).inner_text()
+    assert not (folder / "trace").exists()
