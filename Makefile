@@ -13,7 +13,8 @@ LAB_ARGS ?=
 # Tests run on this many cores, with one thread each so that they don't fight over them.
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 PYTEST_ARGS ?= -n $(CORES) --dist worksteal
-KEY := $(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+# The built extension is installed as a copy, so a newly built one is a reason to install again.
+KEY := $(shell cat pyproject.toml constraints.txt t2m_notebook/labextension/package.json 2>/dev/null | cksum | cut -d' ' -f1)
 CORE := $(VENV)/.installed-core-$(KEY)
 EXAMPLES := $(VENV)/.installed-examples-$(KEY)
 TEST := $(VENV)/.installed-test-$(KEY)
@@ -21,7 +22,7 @@ TEST := $(VENV)/.installed-test-$(KEY)
 RUN = env MLX_ENABLE_TF32=0 LD_PRELOAD="$$($(PY) -m t2m_notebook.doctor --preload)" $(PY)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab demo test bench table lint clean
+.PHONY: help lab demo test bench table lint extension clean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -73,6 +74,12 @@ table: $(TEST)
 
 lint: $(TEST)
 	@$(PY) -m ruff check .
+
+# After a change in lab_extension/: needs Node and npm; what is built is committed.
+extension: $(EXAMPLES)
+	@command -v npm >/dev/null || { echo "Building the JupyterLab extension needs Node and npm." >&2; exit 2; }
+	@cd lab_extension && npm ci --no-audit --no-fund && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm run build
+	@$(PIP) --no-deps --editable .
 
 clean:
 	rm -rf $(VENV) demo_output .pytest_cache .hypothesis .ruff_cache
