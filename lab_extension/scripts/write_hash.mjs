@@ -8,7 +8,8 @@ const FOLDERS = ['schema', 'scripts', 'src', 'style'];
 const FILES = ['package-lock.json', 'package.json', 'tsconfig.json', 'webpack.config.js'];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const paths = FOLDERS.flatMap(folder => readdirSync(join(root, folder)).map(name => `${folder}/${name}`));
+const shown = folder => readdirSync(join(root, folder)).filter(name => !name.startsWith('.'));
+const paths = FOLDERS.flatMap(folder => shown(folder).map(name => `${folder}/${name}`));
 const hash = createHash('sha256');
 for (const path of [...paths, ...FILES].sort()) {
   // Line ends differ between checkouts on Windows and elsewhere.

@@ -117,6 +117,13 @@ function activate(
     align: 'left',
     rank: 90
   });
+  // A view in an output, such as the autograd graph, asks for the cell of a module.
+  document.addEventListener('t2m:open-module', event => {
+    const path: unknown = (event as CustomEvent).detail?.path;
+    if (typeof path === 'string') {
+      panel.goToModule(path);
+    }
+  });
   offerGraphLayout();
 }
 

@@ -1,12 +1,12 @@
 // The cells of a port come into the notebook: added below the cell that ran, updated when they were not edited.
 
-import { ICellModel } from '@jupyterlab/cells';
+import { CodeCellModel, ICellModel } from '@jupyterlab/cells';
 import type { SharedCell } from '@jupyter/ydoc';
 
 import { fingerprint, headOf, isUntouched, metadataOf, PortMetadata, setMetadata } from './cell_source';
 import { LiveCell } from './live_cell';
 import { CellsMessage } from './messages';
-import { isRunning, PortSession } from './port_session';
+import type { PortSession } from './port_session';
 
 export interface Inserted {
   /** Edited cells that were left alone, each with the text that was generated now. */
@@ -92,6 +92,6 @@ function runIndex(message: CellsMessage, models: ICellModel[]): number {
   if (named >= 0) {
     return named;
   }
-  const running = models.findIndex(isRunning);
+  const running = models.findIndex(model => model instanceof CodeCellModel && model.executionState === 'running');
   return running >= 0 ? running : models.length - 1;
 }

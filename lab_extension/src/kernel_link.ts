@@ -1,4 +1,4 @@
-// One comm with the kernel of one notebook. We open it when a kernel appears; the kernel opens it on %load_ext.
+// One comm with the kernel of one notebook. We open it to a kernel that may know us; the kernel opens it on %load_ext.
 
 import { ISessionContext } from '@jupyterlab/apputils';
 import { Kernel } from '@jupyterlab/services';
@@ -15,7 +15,11 @@ const RESTARTED = 'no kernel: it was restarted; run %load_ext t2m_notebook and t
 const ELSEWHERE = 'checked in the tab that opened this kernel first';
 
 export class KernelLink {
-  constructor(private readonly context: ISessionContext) {
+  /** `wanted` says whether this notebook has to do with ports: other kernels are left in peace. */
+  constructor(
+    private readonly context: ISessionContext,
+    private readonly wanted: () => boolean
+  ) {
     context.kernelChanged.connect(this.adopt, this);
     context.statusChanged.connect(this.onStatus, this);
     void context.ready.then(() => this.adopt());
@@ -53,8 +57,14 @@ export class KernelLink {
 
   dispose(): void {
     Signal.clearData(this);
-    this.kernel?.removeCommTarget(TARGET, this.onKernelOpen);
+    if (this.kernel && !this.kernel.isDisposed) {
+      this.kernel.removeCommTarget(TARGET, this.onKernelOpen);
+    }
+    const { comm } = this;
     this.comm = null;
+    if (comm && !comm.isDisposed) {
+      comm.close(); // the kernel may go on without this notebook
+    }
   }
 
   private adopt(): void {
@@ -75,13 +85,17 @@ export class KernelLink {
       return;
     }
     kernel.registerCommTarget(TARGET, this.onKernelOpen);
-    this.open();
+    this.probed = false;
+    this.probe();
   }
 
-  private open(): void {
-    if (!this.kernel || this.kernel.isDisposed || !this.kernel.handleComms) {
+  /** Asks the kernel once whether it has loaded us; one that has not writes a line about it into its log. */
+  probe(): void {
+    const ready = this.kernel && !this.kernel.isDisposed && this.kernel.handleComms;
+    if (!this.kernel || !ready || this.comm || this.probed || !this.wanted()) {
       return;
     }
+    this.probed = true;
     const comm = this.kernel.createComm(TARGET);
     this.attach(comm);
     comm.open({ version: VERSION });
@@ -126,7 +140,8 @@ export class KernelLink {
     } else if (status === 'idle' && this.restarted) {
       // A profile may load us when the kernel starts, before any cell was run.
       this.restarted = false;
-      this.open();
+      this.probed = false;
+      this.probe();
     }
   }
 
@@ -142,6 +157,7 @@ export class KernelLink {
   private comm: Kernel.IComm | null = null;
   private greeted = false;
   private restarted = false;
+  private probed = false;
   private why: Obstacle = NO_KERNEL;
   private readonly changed = new Signal<this, void>(this);
   private readonly messages = new Signal<this, FromKernel>(this);

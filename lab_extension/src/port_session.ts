@@ -1,6 +1,6 @@
 // Everything that is known about the ports of one notebook: its cells, what the kernel said, what was asked.
 
-import { CodeCellModel, ICellModel } from '@jupyterlab/cells';
+import { ICellModel } from '@jupyterlab/cells';
 import { DocumentRegistry } from '@jupyterlab/docregistry';
 import { INotebookModel } from '@jupyterlab/notebook';
 import { ISignal, Signal } from '@lumino/signaling';
@@ -27,7 +27,7 @@ export class PortSession {
     readonly context: NotebookContext,
     private settings: Settings
   ) {
-    this.link = new KernelLink(context.sessionContext);
+    this.link = new KernelLink(context.sessionContext, () => this.mentionsPorts());
     this.link.received.connect((_, message) => this.receive(message));
     this.link.obstacleChanged.connect(this.onObstacle, this);
     void context.ready.then(() => {
@@ -203,9 +203,16 @@ export class PortSession {
         changed = true;
       }
     }
+    this.link.probe();
     if (changed) {
       this.cellsSignal.emit();
     }
+  }
+
+  /** Whether any code of the notebook speaks of us. */
+  private mentionsPorts(): boolean {
+    const cells = this.context.isReady ? [...this.context.model.cells] : [];
+    return cells.some(model => model.type === 'code' && model.sharedModel.getSource().includes('t2m'));
   }
 
   private onContent(model: ICellModel): void {
@@ -355,9 +362,4 @@ export class PortSession {
   private readonly asked = new Map<string, (text: string) => void>();
   private readonly cellsSignal = new Signal<this, void>(this);
   private readonly stateSignal = new Signal<this, void>(this);
-}
-
-/** The cell that is running, when the message does not say which one it was. */
-export function isRunning(model: ICellModel): boolean {
-  return model instanceof CodeCellModel && model.executionState === 'running';
 }

@@ -134,7 +134,7 @@ export class SidePanel extends Widget {
   }
 
   /** Brings the cell of the class that owns a module into sight. */
-  private goToModule(path: string): void {
+  goToModule(path: string): void {
     const view = this.notebooks.current;
     const state = view?.session.state;
     if (!view || !state) {
