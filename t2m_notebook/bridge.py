@@ -7,6 +7,7 @@ is executed before a port was made in this kernel.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 import time
@@ -72,6 +73,7 @@ class Bridge:
         try:
             data = data_of(message)
             front_end.session = session_of(message) or front_end.session
+            front_end.context = contextvars.copy_context()
             with self._lock:
                 self.front_ends[front_end.comm.comm_id] = front_end
                 self.front_ends.move_to_end(front_end.comm.comm_id)
@@ -263,11 +265,16 @@ class Bridge:
         """Measures what the edits may have changed, and the whole model."""
         try:
             with self.ports.exclusive(port):
-                port.settle()
+                port.settle(tolerance=self._tolerance())
                 self._of(port).checks.clear()
         except T2MError:
             log.warning("the whole model %s could not be measured", port.name, exc_info=True)
         self._send_state(port)
+
+    def _tolerance(self) -> float:
+        """The setting of the page that was heard last."""
+        with self._lock:
+            return next((page.tolerance for page in reversed(self.front_ends.values())), 1.0)
 
     # ------------------------------------------------------------------------------- to the front-end
 

@@ -283,8 +283,15 @@ def autograd(arguments: Arguments) -> int:
             _write_text(file, write())
     from .render.autograd import graph_text
 
-    _print(graph.to_json, lambda: graph_text(graph), lambda: graph_text(graph, PIPE_WIDTH), arguments)
+    _print(graph.to_json, lambda: _plain_text(graph_text(graph)), lambda: graph_text(graph, PIPE_WIDTH), arguments)
     return NOT_WHOLE if graph.mlx is not None and graph.mlx.ok is False else 0
+
+
+def _plain_text(text: str) -> Any:
+    """For rich, in whose markup ``[a, b]`` would be a style."""
+    from rich.text import Text
+
+    return Text(text)
 
 
 def _write_text(file: str, text: str) -> None:

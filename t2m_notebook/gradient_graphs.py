@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from .capture.examples import check_example, check_model, forward_failed, normalise
+from .capture.gradient_assignments import sources_of
 from .capture.gradient_graph import ReadGraph, checked_roots, read_graph
 from .capture.gradient_nodes import reachable, sequence_number
 from .capture.gradient_sources import SourceTracer, names_in, tensor_names
@@ -48,9 +49,10 @@ def autograd(loss: Any, *, names: Any = None, port: Port | None = None, args: An
     Raises :class:`~t2m_notebook.errors.T2MError` for what has no graph, saying why. A graph that was
     freed is drawn without values, and says so.
     """
-    started = time.perf_counter()
+    started, file = time.perf_counter(), ""
     if scopes is None:
         caller = sys._getframe(1)
+        file = caller.f_code.co_filename
         scopes = [caller.f_locals] if caller.f_locals is caller.f_globals else [caller.f_locals, caller.f_globals]
     if isinstance(loss, Port) and port is None:
         loss, port = None, loss
@@ -63,14 +65,14 @@ def autograd(loss: Any, *, names: Any = None, port: Port | None = None, args: An
     elif callable(loss) and not isinstance(loss, torch.Tensor):
         made = _of_function(loss, args, kwargs, gradient, names, scopes, mlx)
     else:
-        made = _of_loss(loss, None, gradient, names, scopes, mlx)
+        made = _of_loss(loss, None, gradient, names, scopes, mlx, file)
     versions = made.versions | ({"mlx": metadata.version("mlx")} if made.mlx is not None else {})
     return dataclasses.replace(made, versions=versions, seconds=time.perf_counter() - started)
 
 
 def _read(loss: Any, gradient: Any, names: Any, scopes: Sequence[Mapping[str, Any]], *,
           tracer: SourceTracer | None = None, modules: Mapping[str, torch.Tensor] | None = None,
-          keep: Sequence[Any] = ()) -> ReadGraph:
+          results: Sequence[tuple[Any, int]] = (), file: str = "") -> ReadGraph:
     roots, _, _ = checked_roots(loss, gradient)
     leaves = {id(node.variable) for node in reachable([torch.autograd.graph.get_gradient_edge(r).node for r in roots])
               if hasattr(node, "variable")}
@@ -79,12 +81,13 @@ def _read(loss: Any, gradient: Any, names: Any, scopes: Sequence[Mapping[str, An
         parameters = dict(names.named_parameters())
     else:
         own = {**tensor_names(names), **own}
-    return read_graph(loss, gradient=gradient, names=own, tracer=tracer, modules=modules or parameters, keep=keep)
+    return read_graph(loss, gradient=gradient, names=own, tracer=tracer, modules=modules or parameters, results=results,
+                      sources=sources_of(scopes, file))
 
 
 def _of_loss(loss: Any, tracer: SourceTracer | None, gradient: Any, names: Any,
-             scopes: Sequence[Mapping[str, Any]], mlx: bool) -> GradientGraph:
-    read = _read(loss, gradient, names, scopes, tracer=tracer)
+             scopes: Sequence[Mapping[str, Any]], mlx: bool, file: str = "") -> GradientGraph:
+    read = _read(loss, gradient, names, scopes, tracer=tracer, file=file)
     return dataclasses.replace(read.graph, mlx=twin_gradients(read) if mlx else None)
 
 
@@ -179,9 +182,10 @@ def _run(function: Callable[[Any], Any] | None, model: torch.nn.Module, port: Po
         else:
             with torch.enable_grad(), tracer.watching():
                 loss = function(result)
-        keep = [tensor.grad_fn for tensor in outputs if tensor.grad_fn is not None]
+        differentiable = [position for position, tensor in enumerate(outputs) if tensor.grad_fn is not None]
         modules = dict(model.named_parameters())
-        read = _read(loss, gradient, names, scopes, tracer=tracer, modules=modules, keep=keep)
+        read = _read(loss, gradient, names, scopes, tracer=tracer, modules=modules,
+                     results=[(outputs[position].grad_fn, outputs[position].output_nr) for position in differentiable])
         made = read.graph
         if function is None:
             made = dataclasses.replace(made, reduction=SUM)
@@ -190,7 +194,9 @@ def _run(function: Callable[[Any], Any] | None, model: torch.nn.Module, port: Po
         if function is None:
             how = "the port, in its worker, with the same weighted sum of its results"
         else:
-            weights, how = _weights(read, outputs), _WEIGHED
+            weights = {position: sent for position, sent in zip(differentiable, read.results, strict=True)
+                       if sent is not None}
+            how = _WEIGHED
         side = port_gradients(port, read, weights, args, kwargs, _weighed(outputs, weights), how,
                               "" if function is None else _VALUE_IS)
         return dataclasses.replace(made, mlx=side)
@@ -206,16 +212,6 @@ def _fixed_weights(results: Mapping[int, torch.Tensor]) -> dict[int, torch.Tenso
     generator = torch.Generator().manual_seed(0)
     return {position: (torch.rand(tensor.shape, generator=generator) + 0.5).to(tensor.device, tensor.dtype)
             for position, tensor in results.items()}
-
-
-def _weights(read: ReadGraph, outputs: list[torch.Tensor]) -> dict[int, torch.Tensor | None]:
-    """What arrived at each of the model's results in the backward pass."""
-    found: dict[int, torch.Tensor | None] = {}
-    for position, tensor in enumerate(outputs):
-        arrived = read.kept.get(id(tensor.grad_fn)) if tensor.grad_fn is not None else None
-        if arrived and arrived[tensor.output_nr] is not None:
-            found[position] = arrived[tensor.output_nr]
-    return found
 
 
 def _weighed(outputs: list[torch.Tensor], weights: Mapping[int, torch.Tensor | None]) -> torch.Tensor | None:
@@ -243,7 +239,7 @@ def _matched(loss: Any, port: Port, args: tuple, kwargs: Mapping[str, Any], grad
         tracer.values.clear()
         modules = dict(port.model.named_parameters())
         read = _read(loss, gradient, names, scopes, tracer=tracer if found else None, modules=modules,
-                     keep=list(found.values()))
+                     results=[(node, outputs[position].output_nr) for position, node in found.items()])
         if not mlx:
             return read.graph
         problem = ""
@@ -259,11 +255,8 @@ def _matched(loss: Any, port: Port, args: tuple, kwargs: Mapping[str, Any], grad
                        (", or the model draws random numbers (train mode)" if port.model.training else ""))
         if problem:
             return dataclasses.replace(read.graph, mlx=MLXGradients("the port", problem=f"No MLX side: {problem}."))
-        weights: dict[int, torch.Tensor | None] = {}
-        for position, node in found.items():
-            arrived = read.kept.get(id(node))
-            if arrived and arrived[outputs[position].output_nr] is not None:
-                weights[position] = arrived[outputs[position].output_nr]
+        weights: dict[int, torch.Tensor | None] = {
+            position: sent for position, sent in zip(found, read.results, strict=True) if sent is not None}
         side = port_gradients(port, read, weights, args, kwargs, _weighed(outputs, weights), _WEIGHED,
                               _VALUE_IS)
         return dataclasses.replace(read.graph, mlx=side)

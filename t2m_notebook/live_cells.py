@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,11 +24,18 @@ class FrontEnd:
     said_hello: bool = False
     session: str = ""  # of its messages' headers; the same as in its execute requests
     tolerance: float = 1.0
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)  # of the last message from it
 
     def send(self, message: dict[str, Any]) -> None:
-        """Sends, and lives with a page that is gone."""
+        """Sends, and lives with a page that is gone.
+
+        ipykernel delivers what comes over a comm to the subshell in whose context the kernel sent last. From this
+        thread that would be anybody's, also that of a page which is gone, and with it the page's messages. So we
+        send in the page's own context, and let each of its messages say where it belongs.
+        """
         try:
-            self.comm.send(message)
+            self.context.copy().run(self.comm.send, message)
+            vars(self.comm).pop("_reply_subshell_id", None)
         except Exception:
             log.warning("a message of type %s could not be sent", message.get("type"), exc_info=True)
 

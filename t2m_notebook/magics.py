@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from IPython import get_ipython
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
-from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope, no_var_expand
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.display import display, publish_display_data
 from torch import nn
 
@@ -40,7 +40,6 @@ from .types.memory import MemoryReport
 
 MODEL, PORT = "MODEL [INPUT ...] [NAME=INPUT ...]", "[PORT]"
 LOSS = "LOSS [PORT]"
-MODEL_OR_PORT = "MODEL [INPUT ...] [NAME=INPUT ...] | PORT"
 MODEL_OR_PORT = "PORT | MODEL [INPUT ...] [NAME=INPUT ...]"
 _OPTIONS: dict[str, dict[str, Option]] = {}  # magic -> its options and what each does
 _SUBJECTS: dict[str, type] = {}  # magic -> what its first word is
@@ -247,19 +246,33 @@ class T2MMagics(Magics):
         return memory(call.subject, call.args, call.kwargs, optimizer=call.options["optimizer"] or "adamw",
                       training=not call.options["inference"])
 
-    def seen_call(self, name: str, words: list[str], names: dict[str, Any]) -> Call:
-        """A port, by variable or name, or an MLX module, or a torch model; with its inputs."""
-        if words and words[0] in self.ports and words[0] not in names:
-            return self.port_call(name, words, names)
-        if words and "=" not in words[0] and not words[0].startswith("*"):
-            value = value_of(words[0], names)
-            if isinstance(value, Port):
-                return self.port_call(name, words, names)
-            if any(cls.__module__.startswith("mlx.nn.") for cls in type(value).__mro__):
-                call = model_call(name, ["model", *words[1:]], {**names, "model": nn.Identity()})
-                call.subject = value
-                return call
-        return model_call(name, words, names)
+    @no_var_expand
+    @cell_magic
+    def t2m_pending(self, line: str, cell: str) -> None:
+        """Run the cell and show, while it runs, how many bytes MLX has been asked for and has not calculated.
+
+        %%t2m_pending
+        for x in batches: ...
+
+        Says where an mx.eval belongs when the graph of several rounds of a loop piles up.
+        """
+        from .seeing import pending
+
+        if "--help" in line.split():
+            print(inspect.getdoc(self.t2m_pending))
+            return
+        widget = None
+        if self.on_page:
+            from .widgets.memory import PendingWidget
+
+            widget = PendingWidget()
+            display(widget)
+        with pending(widget.update if widget is not None else None) as watched:
+            done = self.shell.run_cell(cell, store_history=False)
+        if widget is None:
+            print(watched)
+        if done.error_in_exec is not None:
+            raise done.error_in_exec
 
     def loss_call(self, name: str, words: list[str], names: dict[str, Any]) -> Call:
         """The loss that ``words`` name, and the port that may follow it; or a model and its inputs."""
@@ -298,12 +311,16 @@ class T2MMagics(Magics):
         return trace(call.subject, call.args, call.kwargs, values=values, progress=progress)
 
     def any_call(self, name: str, words: list[str], names: dict[str, Any]) -> Call:
-        """A port, or a model with its inputs; without a word the last port."""
+        """A port, or a model of torch or MLX with its inputs; without a word the last port."""
         is_port = len(words) == 1 and (isinstance(names.get(words[0]), Port) or (
             words[0] not in names and words[0].strip("'\"") in self.ports))
         if is_port or not words and self.ports.last is not None:
             return self.port_call(name, words, names)
         value = value_of(words[0], names) if words and not words[0].startswith("*") and "=" not in words[0] else None
+        if any(cls.__module__.startswith("mlx.nn.") for cls in type(value).__mro__):
+            call = model_call(name, ["model", *words[1:]], {**names, "model": nn.Identity()})
+            call.subject = value
+            return call
         return self.port_call(name, words, names) if isinstance(value, Port) else model_call(name, words, names)
 
     @contextlib.contextmanager

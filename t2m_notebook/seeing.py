@@ -187,8 +187,9 @@ def health(model: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None, 
 
     ``model`` is a live ``torch.nn.Module`` with ``args`` and ``kwargs`` as for :func:`analyze`, an ``mlx.nn.Module``
     likewise, or a port, whose two sides are both checked (``report.mlx``). With ``backward`` the backward pass is
-    looked at, too: from ``loss(result)``, from the loss that the model gives, or from the sum of its results. The model,
-    its gradients, running statistics and the random state stay as they were. The rule is in ``inspection/origins.py``.
+    looked at, too: from ``loss(result)``, from the loss that the model gives, or from the sum of its results. The
+    model, its gradients, running statistics and the random state stay as they were. The rule is in
+    ``inspection/origins.py``.
 
     Raises :class:`~t2m_notebook.errors.NotAModule`, :class:`~t2m_notebook.errors.BadExample`,
     :class:`~t2m_notebook.errors.ForwardFailed`.
@@ -223,10 +224,10 @@ def watch(model: Any, *, stop: bool = True, optimizer: Any = None) -> Any:
                 ...
         w.report
 
-    With ``stop`` a :class:`~t2m_notebook.errors.NonFinite` is raised as soon as a NaN or Inf has come out (of the model,
-    into the loss, a gradient, a parameter or the optimizer's state); it names the operation that made it. Without, all
-    is collected. In MLX the checks are evaluated with the code's own ``mx.eval``, so the error comes from there; what
-    runs inside ``mx.compile`` counts as one operation. Nothing of the model is changed.
+    With ``stop`` a :class:`~t2m_notebook.errors.NonFinite` is raised as soon as a NaN or Inf has come out (of the
+    model, into the loss, a gradient, a parameter or the optimizer's state); it names the operation that made it.
+    Without, all is collected. In MLX the checks are evaluated with the code's own ``mx.eval``, so the error comes
+    from there; what runs inside ``mx.compile`` counts as one operation. Nothing of the model is changed.
     """
     if _is_mlx(model):
         from .inspection.mlx_health import MLXWatch
@@ -257,7 +258,8 @@ def memory(model: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None, 
         report = mlx_memory(model, _as_tuple(args), dict(kwargs or {}), optimizer=optimizer, training=training)
         return dataclasses.replace(report, versions=versions())
     from .capture import normalise
-    from .capture.memory_use import optimizer_state_name, torch_memory
+    from .capture.memory_use import torch_memory
+    from .capture.optimizer_memory import optimizer_state_name
     from .parity.examples import fresh
     from .parity.sizes import batch_and_length, other_sizes
     other = None
@@ -268,8 +270,8 @@ def memory(model: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None, 
     else:
         subject, (args, kwargs) = model, normalise(args, kwargs)
     batch, length = batch_and_length(args, kwargs)
-    report = torch_memory(subject, *fresh(args, kwargs), optimizer=optimizer, training=training, batch=batch, length=length,
-                          variants=other_sizes(args, kwargs) if scale else ())
+    report = torch_memory(subject, *fresh(args, kwargs), optimizer=optimizer, training=training, batch=batch,
+                          length=length, variants=other_sizes(args, kwargs) if scale else ())
     return dataclasses.replace(report, mlx=other, versions=versions())
 
 

@@ -62,7 +62,7 @@ def port(model: torch.nn.Module, args: Any = (), kwargs: Mapping[str, Any] | Non
         except BaseException:
             worker.close()
             raise
-    if recordings.others and not made.problems and not made.parity(isolate=False).ok:
+    if recordings.others and not made.problems:
         made = _right_elsewhere(made, recordings)
     if progress:
         progress("writing MLX", 1, 1)
@@ -98,17 +98,33 @@ def as_whole_model(layer: torch.nn.Module) -> torch.nn.Module:
 
 
 def _right_elsewhere(made: Port, recordings: Recordings) -> Port:
-    """``made`` differs from torch at a size where the model takes another path. First both paths
-    as branches. Else one for all: a model may leave out a step at one size (no resampling when the
-    size is the weights' own) that is harmless there, so that what it runs at another is right for both."""
-    merged = recordings.merged()
-    for other in [*([merged] if merged is not None else []), *recordings.others]:
-        candidate = Port(other, made.args, made.kwargs, example=made.example, name=made.name, progress=made.progress)
+    """A port that is right at every recorded size, where the model took another path at some:
+    both paths as branches, or one path for all. A model may leave out a step at one size (no
+    resampling when the size is the weights' own) that is harmless there, so that what it runs at
+    another is right for both; and a loop that ran more often is no branch."""
+    def candidates() -> Iterator[Port]:
+        merged = recordings.merged()
+        branches_first = merged is not None and recordings.different and not merged.repeats
+        if merged is not None and branches_first:
+            yield variant(merged.recording)
+        yield made
+        if merged is not None and not branches_first:
+            yield variant(merged.recording)
+        for other in recordings.others:
+            yield variant(other)
+
+    def variant(recording: Recording) -> Port:
+        return Port(recording, made.args, made.kwargs, example=made.example, name=made.name, progress=made.progress)
+
+    for candidate in candidates():
         if not candidate.problems and candidate.parity(isolate=False).ok:
             candidate.last_report = None
-            made.close()
+            candidate._measured = ""
+            if candidate is not made:
+                made.close()
             return candidate
-        candidate.close()
+        if candidate is not made:
+            candidate.close()
     made.last_report = None
     return made
 
@@ -180,11 +196,13 @@ class Port:
     @property
     def source(self) -> str:
         """The whole standalone ``model.py``, with the cells as they are now."""
+        from .port.checkpoints import without_checkpoints
         from .port.whole_file import file_source
         edits = tuple(self.cells.edits.items()) if "cells" in vars(self) else ()
         if edits not in self._sources:
             self._sources = {key: text for key, text in self._sources.items() if not key}  # one edited text is enough
-            self._sources[edits] = file_source(self.written.groups, self._header(), dict(edits))
+            texts = {name: without_checkpoints(text) for name, text in edits}
+            self._sources[edits] = file_source(self.written.groups, self._header(), texts)
         return self._sources[edits]
 
     @property

@@ -130,8 +130,9 @@ class SlowPort:
         self.last[name] = CellCheck(name, "diverges", "parts", message="at line 2", line=2)
         return self.last[name]
 
-    def settle(self):
+    def settle(self, *, tolerance=1.0):
         self.settled += 1
+        self.tolerance = tolerance
 
 
 @pytest.fixture(scope="module")
@@ -296,10 +297,11 @@ def test_a_diverging_class_is_answered_at_once_and_explained_later(live, slow):
 
 
 def test_tolerance_comes_from_the_settings(live, slow):
-    _, comm = live
+    bridge, comm = live
     comm.say("settings", tolerance=10, live=True)
     check(comm, "c1", 1)
     assert comm.wait_for("result")["text"] == "tolerance 10.0"
+    assert bridge.queue.wait_until_idle(10) and slow.tolerance == 10
     for strange in (None, -1, "much"):
         comm.say("settings", tolerance=strange, live=True)
     check(comm, "c1", 2)

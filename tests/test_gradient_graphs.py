@@ -36,6 +36,9 @@ def test_the_classic_example_in_both_frameworks() -> None:
     text = str(graph)
     for said in ("60", "300", "360", "900 + 360 = 1260", "600 + 360 = 960", "(900, (1260, 960)) ✓"):
         assert said in text
+    assert {node.label: node.source for node in graph.nodes} == {
+        "L": "L = e ** 2", "e": "e = c * d", "d": "d = a + b", "c": "c = a * b", "a": "", "b": ""}
+    assert graph.nodes[3].location.file == __file__
     assert a.grad is None and GradientGraph.from_json(graph.to_json()) == graph
 
 
@@ -47,6 +50,16 @@ def test_names_can_be_given_and_win() -> None:
         t2m.autograd(x * x, names=["x"])
     with pytest.raises(BadExample, match="'x': int"):
         t2m.autograd(x * x, names={"x": 3})
+
+
+def test_a_line_that_does_not_fit_is_not_shown() -> None:
+    x, y = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    value = x * y
+    other = {"x": x, "y": y, "value": value, "In": ["", "value = x * x", "value = sum([x, y]) * 2"]}
+    graph = t2m.autograd(value, scopes=[other | {"In": other["In"][:2]}], mlx=False)
+    assert graph.nodes[0].source == ""  # the right side names other tensors than torch's graph
+    graph = t2m.autograd(value, scopes=[other | {"In": ["", "%time 1", "value = x * y"]}], mlx=False)
+    assert (graph.nodes[0].source, graph.nodes[0].location.text) == ("value = x * y", "In [2]:1")
 
 
 def test_a_function_is_watched() -> None:
@@ -241,3 +254,48 @@ def test_the_command_says_what_is_wrong(spec, tmp_path, capsys) -> None:
     assert "gave a float" in capsys.readouterr().err
     assert main(["autograd", f"{spec}:loss", "--no-mlx", "--svg", str(tmp_path / "no" / "graph.svg")]) == 2
     assert "can't be written" in capsys.readouterr().err
+
+
+class TwoResults(nn.Module):
+    """Its second result is made from its first."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        hidden = self.first(x).tanh()
+        return hidden, self.second(hidden)
+
+
+def test_a_result_that_feeds_another_counts_once() -> None:
+    model, x = TwoResults().eval(), torch.randn(2, 3)
+    port = t2m.port(model, x)
+    try:
+        assert t2m.autograd(lambda results: results[0].square().sum() + results[1].sum(), port=port).mlx.ok
+        hidden, result = model(x)
+        assert t2m.autograd((hidden * 3).sum() + result.exp().sum(), port=port).mlx.ok
+        assert t2m.autograd([result.sum(), hidden.sum()], port=port).mlx.ok
+    finally:
+        port.close()
+
+
+def test_train_mode_is_said_to_differ() -> None:
+    model, x = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).train(), torch.randn(4, 3)
+    side = t2m.autograd(model, args=x).mlx
+    assert any("train mode" in note for note in side.notes)
+
+
+def test_gradients_below_the_tolerance_are_not_green() -> None:
+    """The plain sum behind a normalisation does not depend on what comes before it."""
+    model, x = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8)).eval(), torch.randn(3, 4)
+    port = t2m.port(model, x)
+    try:
+        side = t2m.autograd(lambda result: result.sum(), port=port).mlx
+        verdicts = {one.name: one.ok for one in side.comparisons}
+        assert verdicts["1.weight"] is not False and verdicts["1.bias"] is True
+        assert verdicts["0.weight"] is None and "too small to tell" in str(t2m.autograd(
+            lambda result: result.sum(), port=port))
+        assert t2m.autograd(port).mlx.ok and all(one.ok for one in t2m.autograd(port).mlx.comparisons)
+    finally:
+        port.close()

@@ -21,7 +21,8 @@ INITIAL_LIMIT = 150_000  # bytes of JavaScript that are loaded with the page
 
 def sources_hash(folder: Path = SOURCES) -> str:
     """What lab_extension/scripts/write_hash.mjs computes."""
-    paths = sorted([*FILES, *(f"{name}/{path.name}" for name in FOLDERS for path in (folder / name).iterdir())])
+    paths = sorted([*FILES, *(f"{name}/{path.name}" for name in FOLDERS for path in (folder / name).iterdir()
+                              if not path.name.startswith("."))])
     found = hashlib.sha256()
     for path in paths:
         found.update(f"{path}\0".encode() + (folder / path).read_bytes().replace(b"\r\n", b"\n") + b"\0")

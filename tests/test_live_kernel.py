@@ -28,6 +28,7 @@ class Page:
 
     def __init__(self, client):
         self.client, self.comm_id, self.heard, self.opened = client, "", [], []
+        self.subshell: str | None = None
 
     def run(self, code: str, cell_id: str = "") -> list[dict]:
         """Executes a cell as JupyterLab does, and gives the outputs."""
@@ -60,8 +61,18 @@ class Page:
         raise AssertionError(f"nothing came in {seconds} s; heard {[one['type'] for one in self.heard]}")
 
     def say(self, kind: str, **data) -> None:
-        self.client.shell_channel.send(self.client.session.msg(
-            "comm_msg", {"comm_id": self.comm_id, "data": {"type": kind, **data}}))
+        message = self.client.session.msg("comm_msg", {"comm_id": self.comm_id, "data": {"type": kind, **data}})
+        message["header"]["subshell_id"] = self.subshell
+        self.client.shell_channel.send(message)
+
+    def ask_control(self, kind: str, **content) -> dict:
+        """A request over the control channel, answered also by a busy kernel."""
+        message = self.client.session.msg(kind, content)
+        self.client.control_channel.send(message)
+        while True:
+            reply = self.client.get_control_msg(timeout=30)
+            if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
+                return reply["content"]
 
     def open(self) -> None:
         """Opens a comm, as a page does when it is loaded."""
@@ -162,6 +173,32 @@ def test_the_story_over_the_wire(kernel):
 
 def type_of_root(page: Page) -> str:
     return page.run("print(type(model).__name__)")[0]["text"].strip()
+
+
+def test_a_busy_kernel_answers_a_page_that_was_loaded_again(kernel):
+    """JupyterLab sends a page's comm messages to a subshell of its own, which ends when the page is left."""
+    manager, client = kernel
+    page = Page(client)
+    page.open()
+    page.say("hello", version=1)
+    page.wait("hello")
+    text = page.run("print(p.cells['BasicBlock'].generated)")[0]["text"]
+    for sequence in range(1, 4):
+        if page.subshell is not None:
+            page.ask_control("delete_subshell_request", subshell_id=page.subshell)
+            page.subshell = None
+            page.open()  # the new page begins on the main shell
+            page.say("hello", version=1)
+            page.wait("hello")
+            page.check("a", sequence, f"%%t2m_cell BasicBlock\n{text}")
+            page.wait("result", cell="a", seq=sequence)
+        page.subshell = page.ask_control("create_subshell_request")["subshell_id"]
+        started = time.monotonic()
+        client.execute("import time; time.sleep(6)")
+        page.check("b", sequence, f"%%t2m_cell BasicBlock\n{text}")
+        assert page.wait("result", cell="b", seq=sequence)["state"] == "proven"
+        assert time.monotonic() - started < 6  # it did not wait for the cell
+        page.run("pass")
 
 
 def test_after_a_restart_nothing_runs_until_it_is_asked_for(kernel, tmp_path):

@@ -15,7 +15,9 @@ from t2m_notebook.cell_source import cell_text, class_of_cell, fingerprint
 from t2m_notebook.errors import CannotSave
 from t2m_notebook.magics_cells import T2MCellMagics
 from t2m_notebook.port_notebook import write_notebook
+from t2m_notebook.render.cell_check import check_html, check_text, counted_from_magic
 from t2m_notebook.setup_history import cells_that_make, free_names
+from t2m_notebook.types import CellCheck, Fix, Mark, WeightRow
 from tests.test_magics import completions, run, shell  # noqa: F401  (the fixture)
 
 
@@ -162,6 +164,25 @@ def test_two_ports_are_told_apart(ip):
     run(ip, cell_text("Gate", text_of(ip), "the other"))
     assert not other.cells["Gate"].edited
     other.close()
+
+
+def test_a_fix_and_a_weight_without_a_match_are_shown():
+    source = "\nclass Gate:\n    x = gelu(y)"
+    weights = (WeightRow("w", (2, 3), "w", (3, 2), (0, 1), "float32", "shape"), WeightRow("b", (2,), "b", (2,)))
+    fix = Fix("wrong activation", "torch has relu.", 3, 3, "    x = gelu(y)", "    x = relu(y)", 0.0)
+    check = CellCheck("Gate", "diverges", "max|Δ| 1.0e-01 of 1.0e-04 allowed", 0.1, 1e-4, 2, 2, 3.0,
+                      "Values part at line 3.", 3, (Mark(3, "Values part at line 3.", column=8, end_column=15),),
+                      (fix,), weights)
+    text, page = check_text(check, source), check_html(check, source)
+    assert text.splitlines() == [
+        "✗ Gate · max|Δ| 1.0e-01 of 1.0e-04 allowed · 2 instances · 3 ms", "  Values part at line 3.",
+        "  line 3: x = gelu(y)", "  try: wrong activation: torch has relu. (max|Δ| 0 with it)", "    -     x = gelu(y)",
+        "    +     x = relu(y)", "  weight w 2×3 → w 3×2: another shape"]
+    assert "x = <u>gelu(y)</u>" in page and "1 weight without a match" in page and "w 2×3 → w 3×2" in page
+    said = "stopped at line 3"
+    stopped = CellCheck("Gate", "stopped", said, message=said, line=3, marks=(Mark(3, "m"),))
+    assert counted_from_magic(stopped).message == "stopped at line 4" and counted_from_magic(stopped).marks[0].line == 4
+    assert check_text(stopped, source).splitlines()[:2] == ["! Gate · stopped at line 3", "  line 3: x = gelu(y)"]
 
 
 def test_names_and_source_are_escaped(ip):

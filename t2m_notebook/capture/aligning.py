@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import linecache
+from functools import cache
 from typing import Any
 
-from .recording import SAME, Branch, OpCall
+from .recording import SAME, Branch, OpCall, locate
 
 #: Stands for the end of a module's forward among the keys of calls.
 END = "end"
@@ -73,3 +76,32 @@ def earlier(one: Any, other: Any) -> bool:
         if here.instruction != there.instruction:
             return here.instruction < there.instruction
     return True
+
+
+def same_block(arm: list[Any], other: Any) -> bool:
+    """True when ``other`` stands in the block of an ``if`` that the calls of ``arm`` stand in."""
+    last = next((event for event in reversed(arm) if not isinstance(event, Branch)), None)
+    if last is None:
+        return False
+    for here, there in zip(reversed(last.frames), reversed(other.frames), strict=False):
+        if here.code is not there.code:
+            return False
+        if here.instruction != there.instruction:
+            one, two = locate(here), locate(there)
+            if one is None or two is None:
+                return True
+            blocks = [block for block in _blocks(one.file) if one.line in block]
+            return bool(blocks) and two.line in min(blocks, key=len)
+    return True
+
+
+@cache
+def _blocks(file: str) -> tuple[range, ...]:
+    """The lines of each block of an ``if`` in a file."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return ()
+    choices = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+    blocks = [block for node in choices for block in (node.body, node.orelse) if block]
+    return tuple(range(block[0].lineno, (block[-1].end_lineno or block[-1].lineno) + 1) for block in blocks)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,8 +30,6 @@ class Passed:
 
     incoming: tuple[TensorValue | None, ...]
     sent: tuple[TensorValue | None, ...]
-    exact_in: tuple[torch.Tensor | None, ...] = ()  # small ones, to add up and to compare
-    exact_out: tuple[torch.Tensor | None, ...] = ()
 
 
 @dataclass(slots=True)
@@ -40,23 +38,27 @@ class BackwardPass:
 
     passed: dict[int, Passed] = field(default_factory=dict)  # by node
     leaves: dict[int, torch.Tensor] = field(default_factory=dict)  # gradient by node
+    kept: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)  # what a node sent to an input
     problem: str = ""
 
 
 def run_backward(roots: list[torch.Tensor], weights: list[torch.Tensor | None], nodes: list[Any],
-                 keep: Callable[[int], bool] = lambda _: False) -> BackwardPass:
-    """Run the backward pass of ``roots`` and watch ``nodes``. Gradients that arrive at a node for
-    which ``keep(node)`` is true are kept whole."""
+                 keep: Collection[tuple[int, int]] = ()) -> BackwardPass:
+    """Run the backward pass of ``roots`` and watch ``nodes``. What a node sends is kept whole for every
+    ``(node, position of the input)`` in ``keep``."""
     done = BackwardPass()
     accumulators = [number for number, node in enumerate(nodes) if is_leaf_node(node)]
 
+    wanted: dict[int, list[int]] = {}
+    for number, position in keep:
+        wanted.setdefault(number, []).append(position)
+
     def watch(number: int) -> Callable:
         def note(sent: Any, incoming: Any) -> None:
-            whole = keep(number)
-            done.passed[number] = Passed(
-                tuple(tensor_value(t) for t in incoming), tuple(tensor_value(t) for t in sent),
-                tuple(t if t is not None and (whole or t.numel() <= SMALL) else None for t in incoming),
-                tuple(t if t is not None and t.numel() <= SMALL else None for t in sent))
+            done.passed[number] = Passed(tuple(tensor_value(t) for t in incoming), tuple(tensor_value(t) for t in sent))
+            for position in wanted.get(number, ()):
+                if sent[position] is not None:
+                    done.kept[number, position] = sent[position]
         return note
 
     handles = [node.register_hook(watch(number)) for number, node in enumerate(nodes) if not is_leaf_node(node)]

@@ -28,8 +28,10 @@ def _named(subject: Any) -> list[tuple[str, torch.Tensor]]:
         raise BadExample("there are no gradients: call backward() first, before zero_grad().")
     for name, gradient in found:
         if gradient.layout is not torch.strided:
-            raise BadExample(f"the gradient of {name} is {gradient.layout}, which is not supported. Use .to_dense(), or "
-                             "an embedding with sparse=False.")
+            raise BadExample(
+                f"the gradient of {name} is {gradient.layout}, which is not supported. Use .to_dense(), or "
+                "an embedding with sparse=False."
+            )
     return found
 
 
@@ -44,8 +46,9 @@ def clip(subject: Any, max_norm: float, norm_type: float = 2.0) -> ClipReport:
     gradients = _named(subject)
     bad = [GradientChange(name, *_counts(g)) for name, g in gradients]
     bad = [change for change in bad if change.nan or change.inf]
-    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g.float(), norm_type) for _, g in gradients]),
-                                    norm_type).item()
+    norm = torch.linalg.vector_norm(
+        torch.stack([torch.linalg.vector_norm(g.float(), norm_type) for _, g in gradients]), norm_type
+    ).item()
     if bad:
         return ClipReport("clip", "torch", len(gradients), norm, norm, max_norm, 1.0, tuple(bad), False)
     factor = min(1.0, max_norm / (norm + 1e-6))

@@ -6,13 +6,13 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
 from torch.overrides import resolve_name
 
-from .recording import Frame
+from .recording import Frame, Value
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 _LAYERS = os.path.join(_TORCH, "nn", "modules") + os.sep
@@ -43,8 +43,9 @@ def frame_kind(code: CodeType) -> int:
     return kind
 
 
-def frames_above(depth: int) -> tuple[Frame, ...]:
-    """User frames between here and the forward of the current module, innermost first."""
+def frames_above(depth: int, value_of: Callable[[torch.Tensor], Value | None] | None = None) -> tuple[Frame, ...]:
+    """User frames between here and the forward of the current module, innermost first. With
+    ``value_of``, which says what a tensor is recorded as, they have their functions' arguments."""
     user, layer = [], []
     frame = sys._getframe(depth)
     while frame is not None:
@@ -53,7 +54,8 @@ def frames_above(depth: int) -> tuple[Frame, ...]:
         if kind is None:
             kind = frame_kind(code)
         if kind == USER:
-            user.append(Frame(code, frame.f_lasti, id(frame)))
+            given = () if value_of is None or code.co_name == "forward" else _arguments(frame, value_of)
+            user.append(Frame(code, frame.f_lasti, id(frame), given))
         elif kind == LAYER:
             layer.append(Frame(code, frame.f_lasti, id(frame)))
         elif kind == BOUNDARY:
@@ -62,6 +64,28 @@ def frames_above(depth: int) -> tuple[Frame, ...]:
     else:
         return tuple(user[:1])  # the root's caller: outside the model
     return tuple(user or layer)
+
+
+def _arguments(frame: FrameType, value_of: Callable[[torch.Tensor], Value | None]) -> tuple[tuple[str, Any], ...]:
+    """Tensors and numbers among the arguments of a function, as they are bound now."""
+    code, found = frame.f_code, []
+    names = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
+    values = frame.f_locals if names and not code.co_name.startswith("<") else {}
+    for name in names:
+        value = values.get(name)
+        if isinstance(value, torch.Tensor):
+            recorded = value_of(value)
+            if recorded is not None:
+                found.append((name, recorded))
+        elif isinstance(value, tuple) and 0 < len(value) < 5 and all(map(_is_number, value)):
+            found += [(f"{name}_{position}", item) for position, item in enumerate(value)]
+        elif _is_number(value):
+            found.append((name, value))  # a size that knows where it is from stays one
+    return tuple(found)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and type(value) is not bool
 
 
 def function_name(function: Callable[..., Any]) -> str:

@@ -14,6 +14,7 @@ import torch
 from ..errors import BadExample
 from ..types import GradientEdge, GradientGraph, GradientNode, SavedTensor, TensorValue
 from .backward_pass import MOST_CALLS, BackwardPass, LocalDerivatives, is_leaf_node, run_backward
+from .gradient_assignments import assigned_origins
 from .gradient_modules import concluded_modules
 from .gradient_nodes import (
     FREED,
@@ -42,7 +43,7 @@ class ReadGraph:
     roots: list[torch.Tensor]
     weights: list[torch.Tensor | None]
     values: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)  # by (index, output)
-    kept: dict[int, tuple[torch.Tensor | None, ...]] = field(default_factory=dict)  # what arrived at ``keep``, by id
+    results: list[torch.Tensor | None] = field(default_factory=list)  # what the loss sent to each of ``results``
 
 
 def checked_roots(loss: Any, gradient: Any = None) -> tuple[list[torch.Tensor], list[torch.Tensor | None], str]:
@@ -97,12 +98,15 @@ def _check_root(root: Any, start: Any, which: str) -> None:
 
 def read_graph(loss: Any, *, gradient: Any = None, names: Mapping[str, torch.Tensor] | None = None,
                tracer: SourceTracer | None = None, modules: Mapping[str, torch.Tensor] | None = None,
-               keep: Sequence[Any] = (), local: bool = True) -> ReadGraph:
+               results: Sequence[tuple[Any, int]] = (), sources: Sequence[tuple[str, str]] = (),
+               local: bool = True) -> ReadGraph:
     """Read the graph behind ``loss`` and measure its backward pass.
 
     ``names`` call tensors what the user calls them; ``modules`` are a model's parameters by path,
-    from which the module of an operation is concluded where ``tracer`` did not see it run;
-    gradients arriving at a node of ``keep`` are kept whole. Nothing of the user's changes: no
+    from which the module of an operation is concluded where ``tracer`` did not see it run. ``results``
+    are ``(node, output)`` of what a model returned: what the loss sent to each, less what one result
+    sent to another inside the model, is in ``ReadGraph.results``. ``sources`` are the user's own text, in
+    which lines are looked for. Nothing of the user's changes: no
     ``.grad``, and the graph stays usable. Raises :class:`BadExample`.
     """
     started = time.perf_counter()
@@ -112,14 +116,15 @@ def read_graph(loss: Any, *, gradient: Any = None, names: Mapping[str, torch.Ten
     index = {id(node): number for number, node in enumerate(nodes)}
     reads = [read_node(node) for node in nodes]
     variables = {number: node.variable for number, node in enumerate(nodes) if is_leaf_node(node)}
-    wanted = {index[id(node)] for node in keep if id(node) in index}
-    passed = run_backward(roots, weights, nodes, wanted.__contains__)
+    outside = _outside(nodes, index, results)
+    passed = run_backward(roots, weights, nodes, outside)
     found = ReadGraph(None, nodes, reads, variables, dict(passed.leaves), roots, weights)  # type: ignore[arg-type]
-    for number in wanted & passed.passed.keys():
-        found.kept[id(nodes[number])] = passed.passed[number].exact_in
+    found.results = [_sent_to(result, outside, passed, found, edges_of_roots) for result in results]
     labels = _labels(found, index, edges_of_roots, names or {}, modules or {})
     _values(found, index, edges_of_roots, names or {}, tracer)
-    origins = [_origin(node, tracer) for node in nodes]
+    made_from = [[(index[id(f)], output) for f, output in node.next_functions if f is not None] for node in nodes]
+    assigned = assigned_origins(sources, labels, made_from) if sources else {}
+    origins = [_origin(node, tracer) or assigned.get(number) or Origin() for number, node in enumerate(nodes)]
     sent = _edges(found, index, passed, labels, LocalDerivatives(MOST_CALLS if local and not passed.problem else 0))
     of_module = _modules(found, origins, modules or {})
     added = _added(found, index, edges_of_roots, sent)
@@ -133,6 +138,28 @@ def read_graph(loss: Any, *, gradient: Any = None, names: Mapping[str, torch.Ten
         measured=not passed.problem, freed=freed, problem=problem, reduction=reduction, notes=tuple(notes),
         seconds=time.perf_counter() - started, versions={"torch": torch.__version__})
     return found
+
+
+def _outside(nodes: list[Any], index: dict[int, int],
+             results: Sequence[tuple[Any, int]]) -> dict[tuple[int, int], tuple[int, int]]:
+    """The edges by which a loss uses a model's results: ``{(consumer, position): (id of node, output)}``.
+    The model's own nodes, which may use one result for another, are left out."""
+    wanted = {(id(node), output) for node, output in results}
+    inside = {id(node) for node in reachable([node for node, _ in results])}
+    return {(number, position): (id(following), output) for number, node in enumerate(nodes) if id(node) not in inside
+            for position, (following, output) in enumerate(node.next_functions) if (id(following), output) in wanted}
+
+
+def _sent_to(result: tuple[Any, int], outside: dict[tuple[int, int], tuple[int, int]], passed: BackwardPass,
+             found: ReadGraph, edges_of_roots: list[Any]) -> torch.Tensor | None:
+    """What the loss sent to one of the model's results; None when nothing."""
+    node, output = result
+    parts = [passed.kept[edge] for edge, target in outside.items()
+             if target == (id(node), output) and edge in passed.kept]
+    for edge, root, weight in zip(edges_of_roots, found.roots, found.weights, strict=True):
+        if edge.node is node and edge.output_nr == output:
+            parts.append(torch.ones_like(root) if weight is None else weight)
+    return torch.stack([part.to_dense() if part.is_sparse else part for part in parts]).sum(0) if parts else None
 
 
 def in_backward_order(roots: list[Any]) -> list[Any]:
@@ -207,11 +234,11 @@ def _values(found: ReadGraph, index: dict[int, int], edges: list[Any], names: Ma
                 found.values.setdefault((numbers[sequence], output), tensor)
 
 
-def _origin(node: Any, tracer: SourceTracer | None) -> Origin:
+def _origin(node: Any, tracer: SourceTracer | None) -> Origin | None:
     if is_leaf_node(node):
-        return Origin()
+        return None
     seen = tracer.origins.get(sequence_number(node)) if tracer is not None else None
-    return seen or anomaly_origin(node) or Origin()
+    return seen or anomaly_origin(node)
 
 
 def _edges(found: ReadGraph, index: dict[int, int], passed: BackwardPass, labels: dict[tuple[int, int], str],
@@ -300,7 +327,7 @@ def _saved(saved: Any, index: dict[int, int], found: ReadGraph) -> SavedTensor:
         return SavedTensor(saved.name, problem=saved.problem)
     producer = index.get(id(tensor.grad_fn)) if tensor.grad_fn is not None else None
     if producer is None and tensor.requires_grad:
-        producer = next((n for n, v in found.variables.items() if v is tensor), None)
+        producer = index.get(id(torch.autograd.graph.get_gradient_edge(tensor).node))
     value = tensor_value(tensor) if tensor.numel() <= SMALL else None
     return SavedTensor(saved.name, tensor_facts(tensor), saved.version, value, producer)
 

@@ -120,7 +120,7 @@ def _read_saved(node: Any, attribute: str, read: ReadNode) -> None:
         if isinstance(item, torch.Tensor):
             label = name if len(tensors) == 1 else f"{name}[{number}]"
             read.saved.append(Saved(label, item, item._version if not item.is_inference() else None))
-        elif value is not None and not callable(value) and not name.endswith("sym_sizes"):
+        elif value is not None and not callable(value) and "_sym_" not in name:
             read.settings[name] = value
 
 

@@ -70,22 +70,39 @@ class BackwardHooks:
         if not bad:
             return
         node = torch._C._current_autograd_node()
-        coming = [values for values in (_measured(g, "gradient that comes in", self.whole) for g in grad_outputs)
-                  if values is not None]
+        coming = [
+            values
+            for values in (_measured(g, "gradient that comes in", self.whole) for g in grad_outputs)
+            if values is not None
+        ]
         run, mark = node.metadata.get(_BAD, (0, 0)) if node is not None else (0, 0)
         forward = self.origins.came_out(operation.marks) if operation is not None else None
         if run != self.run and forward is not None:
             mark = forward
         elif run != self.run and all(values.finite for values in coming):
             outputs = [values for _, values in bad]
-            mark = self.origins.add(self.finding_of(
-                operation, phase="backward", name=name, inputs=coming, outputs=outputs,
-                reason=sentence(backward_reason(name))))
+            mark = self.origins.add(
+                self.finding_of(
+                    operation,
+                    phase="backward",
+                    name=name,
+                    inputs=coming,
+                    outputs=outputs,
+                    reason=sentence(backward_reason(name)),
+                )
+            )
         elif run != self.run:  # the gradient was bad before any node that we know
             outputs = [values for values in coming if not values.finite]
-            mark = self.origins.add(self.finding_of(
-                operation, phase="backward", name=name, inputs=coming, outputs=outputs,
-                reason="The gradient that came in was bad already."))
+            mark = self.origins.add(
+                self.finding_of(
+                    operation,
+                    phase="backward",
+                    name=name,
+                    inputs=coming,
+                    outputs=outputs,
+                    reason="The gradient that came in was bad already.",
+                )
+            )
         for i, _ in bad:
             following = node.next_functions[i][0] if node is not None and i < len(node.next_functions) else None
             if following is None:

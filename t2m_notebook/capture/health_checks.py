@@ -9,13 +9,10 @@ result changes, and everything is put back at the end, also when something raise
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,55 +20,45 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.overrides import TorchFunctionMode
 
 from ..errors import NonFinite
-from ..inspection import checkpoints
 from ..inspection.checkpoints import LISTENERS
 from ..inspection.limits import overflows
 from ..inspection.origins import Origins
 from ..inspection.reasons import reason as cause
 from ..inspection.reasons import sentence
-from ..types.health import BAD, Finding, HealthReport, Ranges, TensorHealth
-from .frames import USER, frame_kind, function_name
+from ..types.health import Finding, Ranges, TensorHealth
+from .frames import function_name
 from .health_backward import BackwardHooks
-from .health_values import dead_units, measure, numbers_in, tensors_of
+from .health_operation import Operation, storage_of, user_frame
+from .health_rows import MeasuredRows
+from .health_training import BACKWARD, TrainingChecks
+from .health_values import measure, numbers_in, tensors_of
 from .recording import Frame, locate, source_text
+from .tensors import version_of
 from .tree import places
 
-_BACKWARD = (torch.Tensor.backward, torch.autograd.backward, torch.autograd.grad)
 #: Calls that make no numbers, or only read them.
-_SKIPPED = frozenset({"size", "dim", "numel", "nelement", "ndimension", "stride", "is_contiguous", "data_ptr",
-                      "is_floating_point", "is_complex", "element_size", "storage_offset", "untyped_storage", "storage",
-                      "__len__", "__hash__", "__repr__", "__format__", "result_type", "is_same_size", "_is_view",
-                      "__set__", "__delete__", "requires_grad_", "register_hook", "retain_grad", "item", "tolist", "__bool__",
-                      "numpy", "empty", "empty_like", "new_empty", "empty_strided", "resize_", "set_", "__float__",
-                      "__int__", "__iter__", "isnan", "isinf", "isfinite"})
-_INSPECTION = os.path.dirname(checkpoints.__file__) + os.sep
-MOST_ROWS, MOST_FINDINGS = 20_000, 1_000
+_SKIPPED = frozenset(
+    """size dim numel nelement ndimension stride is_contiguous data_ptr is_floating_point is_complex
+    element_size storage_offset untyped_storage storage __len__ __hash__ __repr__ __format__ result_type
+    is_same_size _is_view __set__ __delete__ requires_grad_ register_hook retain_grad item tolist
+    __bool__ numpy empty empty_like new_empty empty_strided resize_ set_ __float__ __int__ __iter__
+    isnan isinf isfinite""".split()
+)
 
 
-class _Operation:
-    """One call: kept as long as its nodes in the graph live."""
-
-    __slots__ = ("name", "path", "class_name", "frame", "inputs", "marks", "step")
-
-    def __init__(self, name, path, class_name, frame, inputs, step):
-        self.name, self.path, self.class_name, self.frame = name, path, class_name, frame
-        self.inputs, self.step = inputs, step
-        self.marks = [mark for _, mark in inputs]
-
-    @property
-    def text(self) -> str:
-        """``torch.Tensor.add_ at model.py:12: y.add_(1)``."""
-        place = locate(self.frame) if self.frame else None
-        return f"{self.name} at {place.text}: {source_text(place)}" if place else self.name
-
-
-class TorchWatch(TorchFunctionMode):
+class TorchWatch(TrainingChecks, MeasuredRows, TorchFunctionMode):
     """Watches what runs while it is entered. ``stop`` raises :class:`NonFinite` once a NaN or Inf has come out of the
     model, into the loss, a gradient, a parameter or the optimizer's state; it names the operation that made it.
     ``whole`` measures everything about every tensor (:func:`health`); without it one pass over each."""
 
-    def __init__(self, model: torch.nn.Module, *, stop: bool = True, whole: bool = False,
-                 optimizer: torch.optim.Optimizer | None = None):
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        *,
+        stop: bool = True,
+        whole: bool = False,
+        optimizer: torch.optim.Optimizer | None = None,
+    ):
         super().__init__()
         self.model, self.stop, self.whole, self.optimizer = model, stop, whole, optimizer
         self.origins, self.steps, self.operations = Origins(), 0, 0
@@ -83,7 +70,7 @@ class TorchWatch(TorchFunctionMode):
         self.phases: dict[str, None] = {}
         self._known: dict[int, tuple[weakref.ref, int, Ranges | None, int | None]] = {}
         self._storages: dict[int, int] = {}  # address of memory that was written to -> mark
-        self.writes: deque[tuple[_Operation, tuple[int, ...]]] = deque(maxlen=1000)
+        self.writes: deque[tuple[Operation, tuple[int, ...]]] = deque(maxlen=1000)
         self._names: dict[int, tuple[str, str]] = {}  # id of a tensor -> (kind, name)
         self._stack: list[torch.nn.Module] = []
         self._paths = {id(module): path for path, module in reversed(list(places(model)))}
@@ -108,14 +95,19 @@ class TorchWatch(TorchFunctionMode):
                     if tensor is not None:
                         self._names.setdefault(id(tensor), (kind, f"{path}.{name}" if path else name))
         self._exits.callback(self.backward.remove)
-        for register, hook in ((register_optimizer_step_pre_hook, self._before_step),
-                               (register_optimizer_step_post_hook, self._after_step)):
+        # What torch.compile compiled runs as it was written: only there are operations to be seen.
+        self._exits.enter_context(torch.compiler.set_stance("force_eager"))
+        for register, hook in (
+            (register_optimizer_step_pre_hook, self._before_step),
+            (register_optimizer_step_post_hook, self._after_step),
+        ):
             self._exits.callback(register(hook).remove)
         torch.nn.Module.__call__ = __call__
         self._exits.callback(setattr, torch.nn.Module, "__call__", previous)
         apply = torch.autograd.Function.__dict__["apply"]
-        torch.autograd.Function.apply = classmethod(lambda cls, *given, **named: watch._apply(
-            apply.__get__(None, cls), cls, given, named))
+        torch.autograd.Function.apply = classmethod(
+            lambda cls, *given, **named: watch._apply(apply.__get__(None, cls), cls, given, named)
+        )
         self._exits.callback(setattr, torch.autograd.Function, "apply", apply)
         LISTENERS.append(self._checkpoint)
         self._exits.callback(LISTENERS.remove, self._checkpoint)
@@ -162,7 +154,7 @@ class TorchWatch(TorchFunctionMode):
 
     def _look(self, tensor: torch.Tensor) -> tuple[Ranges | None, int | None]:
         """The ranges of a tensor as it is now and its mark. One never seen before is given from outside."""
-        known, version = self._known.get(id(tensor)), _version(tensor)
+        known, version = self._known.get(id(tensor)), version_of(tensor)
         if known is not None and known[0]() is tensor and known[1] == version:
             return known[2], known[3]
         kind, name = self._names.get(id(tensor), ("", ""))
@@ -175,24 +167,42 @@ class TorchWatch(TorchFunctionMode):
 
     def _given(self, tensor: torch.Tensor, kind: str, name: str, values: Ranges, known: Any) -> int:
         """The mark of a bad value that no operation was seen to make."""
-        written = self._storages.get(_storage(tensor))
+        written = self._storages.get(storage_of(tensor))
         if written is not None:
             return written  # through another view of its memory
         if known is not None and known[0]() is tensor and known[3] is not None:
             return known[3]  # written through a view; it was bad before
-        mask_like = not values.nan and kind in ("buffer", "") or (not values.nan and not values.positive_inf
-                                                                  and kind == "input")
+        mask_like = (
+            not values.nan
+            and kind in ("buffer", "")
+            or (not values.nan and not values.positive_inf and kind == "input")
+        )
         place = {} if kind != "parameter" else {"path": name.rpartition(".")[0]}
-        return self.origins.add(Finding(
-            kind or "input", name or "a tensor from outside", values.kinds, outputs=(values,),
-            step=self.steps, reason="It is so before anything ran." if not self.steps else
-            "It is so since the last step of the optimizer." if kind == "parameter" else "", **place),
-            intended=mask_like)
+        return self.origins.add(
+            Finding(
+                kind or "input",
+                name or "a tensor from outside",
+                values.kinds,
+                outputs=(values,),
+                step=self.steps,
+                reason="It is so before anything ran."
+                if not self.steps
+                else "It is so since the last step of the optimizer."
+                if kind == "parameter"
+                else "",
+                **place,
+            ),
+            intended=mask_like,
+        )
 
     def _keep(self, tensor: torch.Tensor, version: int, values: Ranges | None, mark: int | None) -> None:
         key = id(tensor)
-        self._known[key] = (weakref.ref(tensor, lambda _, known=self._known: known.pop(key, None)),
-                            version, values, mark)
+        self._known[key] = (
+            weakref.ref(tensor, lambda _, known=self._known: known.pop(key, None)),
+            version,
+            values,
+            mark,
+        )
 
     def _reach(self, mark: int | None, where: str, values: Ranges | None = None) -> None:
         origin = self.origins.reach(mark, where, values)
@@ -205,7 +215,7 @@ class TorchWatch(TorchFunctionMode):
         kwargs = kwargs or {}
         if self._quiet:
             return function(*args, **kwargs)
-        if function in _BACKWARD:
+        if function in BACKWARD:
             return self._run_backward(function, args, kwargs)
         name = function_name(function)
         last = name.rpartition(".")[2]
@@ -218,13 +228,14 @@ class TorchWatch(TorchFunctionMode):
         given = [*tensors_of(args), *tensors_of(kwargs)]
         inputs = [(values, mark) for values, mark in map(self._look, given) if values is not None]
         before = [tensor.grad_fn for tensor in given] if torch.is_grad_enabled() else []
-        versions = {id(tensor): _version(tensor) for tensor in given}
+        versions = {id(tensor): version_of(tensor) for tensor in given}
         result = function(*args, **kwargs)
-        results = [t for t in tensors_of(args[0] if last == "__setitem__" else result)
-                   if versions.get(id(t)) != _version(t)]
+        results = [
+            t for t in tensors_of(args[0] if last == "__setitem__" else result) if versions.get(id(t)) != version_of(t)
+        ]
         if not results:
             return result
-        operation = self._operation(name, inputs, _frame(2))
+        operation = self._operation(name, inputs, user_frame(2))
         mark = None
         for number, tensor in enumerate(results):
             mark = self._result(operation, tensor, number, args, kwargs, id(tensor) in versions, mark)
@@ -243,7 +254,7 @@ class TorchWatch(TorchFunctionMode):
             before = [tensor.grad_fn for tensor in given]
         result = apply(*args, **kwargs)
         with torch._C.DisableTorchFunction():
-            operation = self._operation(f"{function.__qualname__}.apply", inputs, _frame(2))
+            operation = self._operation(f"{function.__qualname__}.apply", inputs, user_frame(2))
             for number, tensor in enumerate(tensors_of(result)):
                 if id(tensor) not in self._known:
                     self._result(operation, tensor, number, (), {}, False)
@@ -252,216 +263,88 @@ class TorchWatch(TorchFunctionMode):
                 self.backward.attach([t for t in tensors_of(result) if t.requires_grad], before, operation)
         return result
 
-    def _operation(self, name: str, inputs: list, frame: Frame | None) -> _Operation:
+    def _operation(self, name: str, inputs: list, frame: Frame | None) -> Operation:
         owner = self._stack[-1] if self._stack else None
         self.operations += 1
-        return _Operation(name, self._paths.get(id(owner), ""), type(owner).__name__ if owner is not None else "",
-                          frame, inputs, self.steps)
+        return Operation(
+            name,
+            self._paths.get(id(owner), ""),
+            type(owner).__name__ if owner is not None else "",
+            frame,
+            inputs,
+            self.steps,
+        )
 
-    def _result(self, operation: _Operation, tensor: torch.Tensor, number: int, args: tuple, kwargs: dict,
-                writes: bool, same: int | None = None) -> int | None:
+    def _result(
+        self,
+        operation: Operation,
+        tensor: torch.Tensor,
+        number: int,
+        args: tuple,
+        kwargs: dict,
+        writes: bool,
+        same: int | None = None,
+    ) -> int | None:
         """Measure and judge a result; ``same`` is the mark of an earlier result of the same call."""
         values = measure(tensor, "result", whole=self.whole)
         mark = None
         if values is not None:
             if not values.finite:
-                constants = [c if abs(c) == float("inf") or c != c else float("inf") * (1 if c > 0 else -1)
-                             for c in (*numbers_in(args), *numbers_in(kwargs))
-                             if not abs(c) < float("inf") or overflows(c, values.dtype)]
-                mark = same if same is not None else self.origins.judge(
-                    operation.name, operation.inputs, values, constants, lambda: self._finding(
-                    operation, inputs=[v for v, _ in operation.inputs], outputs=[values]))
+                constants = [
+                    c if abs(c) == float("inf") or c != c else float("inf") * (1 if c > 0 else -1)
+                    for c in (*numbers_in(args), *numbers_in(kwargs))
+                    if not abs(c) < float("inf") or overflows(c, values.dtype)
+                ]
+                mark = (
+                    same
+                    if same is not None
+                    else self.origins.judge(
+                        operation.name,
+                        operation.inputs,
+                        values,
+                        constants,
+                        lambda: self._finding(operation, inputs=[v for v, _ in operation.inputs], outputs=[values]),
+                    )
+                )
             if self.whole or self.steps == 0:
                 self._row("forward", operation, values, number, tensor)
             if mark is not None and writes:
-                self._storages[_storage(tensor)] = mark
+                self._storages[storage_of(tensor)] = mark
         if writes:
             self.writes.append((operation, tuple(tensor.shape)))
-        self._keep(tensor, _version(tensor), values, mark)
+        self._keep(tensor, version_of(tensor), values, mark)
         operation.marks.append(mark)
         return mark if mark is not None else same
 
-    def _finding(self, operation: _Operation | None, *, inputs: list[Ranges], outputs: list[Ranges],
-                 phase: str = "forward", name: str = "", reason: str | None = None) -> Finding:
+    def _finding(
+        self,
+        operation: Operation | None,
+        *,
+        inputs: list[Ranges],
+        outputs: list[Ranges],
+        phase: str = "forward",
+        name: str = "",
+        reason: str | None = None,
+    ) -> Finding:
         """The description of an origin. ``operation`` is the forward's; None when it was not seen."""
         made = ", ".join(dict.fromkeys(kind for values in outputs for kind in values.kinds.split(", ")))
         if operation is None:
-            return Finding(phase, name, made, reason=reason or "", inputs=tuple(inputs), outputs=tuple(outputs),
-                           step=self.steps)
+            return Finding(
+                phase, name, made, reason=reason or "", inputs=tuple(inputs), outputs=tuple(outputs), step=self.steps
+            )
         place = locate(operation.frame) if operation.frame else None
         why = sentence(cause(operation.name, inputs, outputs)) if reason is None else reason
-        return Finding(phase, name or operation.name, made, path=operation.path, class_name=operation.class_name,
-                       source=source_text(place), location=place, reason=why, inputs=tuple(inputs),
-                       outputs=tuple(outputs), step=self.steps,
-                       forward_operation=operation.name if phase == "backward" else "")
-
-    def _row(self, phase: str, operation: _Operation, values: Ranges, number: int, tensor: Any = None) -> None:
-        if len(self.rows) >= MOST_ROWS:
-            return
-        place = locate(operation.frame) if operation.frame else None
-        key = (phase, operation.path, operation.name, place, number if not self.whole else self.operations * 64 + number,
-               len(self.rows) if phase == "backward" else 0)
-        row = TensorHealth(phase, operation.name, operation.path, values, source_text(place), place, self.steps)
-        self.rows[key] = row
-        dead = dead_units(operation.name, tensor) if tensor is not None else None
-        if dead is not None and dead[0] >= 0.5:
-            self.dead[key] = replace(row, note=dead[1])
-
-    def _checkpoint(self, value: Any, name: str) -> None:
-        if not isinstance(value, torch.Tensor):
-            return
-        with torch._C.DisableTorchFunction():
-            owner = self._stack[-1] if self._stack else None
-            values = measure(value, name)
-            mark = self._look(value)[1]
-            frame = _frame(3)
-            place = locate(frame) if frame else None
-            path = self._paths.get(id(owner), "")
-            if values is not None:
-                self.checkpoints[(name, path, self.steps if self.whole else 0)] = TensorHealth(
-                    "checkpoint", "t2m.checkpoint", path, values, source_text(place), place, self.steps, mark=name,
-                    verdict="" if mark is None else BAD)
-
-    # -- backward pass, optimizer ----------------------------------------------------------------
-
-    def _run_backward(self, function: Callable, args: tuple, kwargs: dict) -> Any:
-        self.phases["backward"] = None
-        roots = list(tensors_of(args[:1])) or [*tensors_of(kwargs.get("tensors")), *tensors_of(kwargs.get("outputs"))]
-        for root in roots:
-            self._reach(self._look(root)[1], "the loss")
-            if root.grad_fn is not None:
-                self.backward.attach([], [root.grad_fn], None)
-        self.backward.start()
-        result = function(*args, **kwargs)
-        self._collect_backward()
-        for tensor in tensors_of(result):  # of torch.autograd.grad
-            values = measure(tensor, "gradient", whole=self.whole)
-            if values is not None and not values.finite:
-                self._reach(next(iter(self.backward.leaf_marks.values()), None) if self.backward.leaf_marks
-                            else self._last_backward(), "a gradient")
-        self.check_gradients()
-        return result
-
-    def _last_backward(self) -> int | None:
-        marks = [i for i, o in enumerate(self.origins.found) if o.finding.phase == "backward"]
-        return marks[-1] if marks else None
-
-    def _collect_backward(self) -> None:
-        for name, operation, values in self.backward.rows:
-            fake = operation or _Operation(name, "", "", None, [], self.steps)
-            row = _Operation(name, fake.path, fake.class_name, fake.frame, [], self.steps)
-            self._row("backward", row, values, 0)
-        self.backward.rows.clear()
-
-    def _gradient(self, gradient: torch.Tensor) -> tuple[Ranges | None, int | None]:
-        known = self._known.get(id(gradient))
-        if known is not None and known[0]() is gradient and known[1] == _version(gradient):
-            return known[2], known[3]
-        values = measure(gradient, "gradient", whole=self.whole)
-        self._keep(gradient, _version(gradient), values, None)
-        return values, None
-
-    def check_gradients(self) -> None:
-        """Look at the gradient of every parameter."""
-        with torch._C.DisableTorchFunction():
-            for name, parameter in self.model.named_parameters():
-                gradient = parameter.grad
-                if gradient is None:
-                    continue
-                values, mark = self._gradient(gradient)
-                if values is None:
-                    continue
-                if self.whole or not values.finite:
-                    key = ("gradient", name, 0 if self.whole else self.steps)
-                    self.rows[key] = TensorHealth("gradient", name, name.rpartition(".")[0], values, step=self.steps,
-                                                  verdict="" if values.finite else BAD)
-                if not values.finite:
-                    own = self.backward.leaf_marks.get(id(parameter), mark)
-                    if own is None:
-                        own = self.origins.add(Finding("gradient", f"gradient of {name}", values.kinds,
-                                                       outputs=(values,), step=self.steps))
-                    self._keep(gradient, _version(gradient), values, own)
-                    self._reach(own, f"gradient of {name}")
-
-    def check_parameters(self) -> None:
-        """Look at every parameter; a bad one is a finding by itself."""
-        self.phases["parameters"] = None
-        with torch._C.DisableTorchFunction():
-            for name, parameter in self.model.named_parameters():
-                values, mark = self._look(parameter)
-                if values is not None and (self.whole or not values.finite):
-                    self.rows[("parameter", name)] = TensorHealth(
-                        "parameter", name, name.rpartition(".")[0], values, step=self.steps,
-                        verdict="" if values.finite else BAD)
-                if values is not None and not values.finite:
-                    self.origins.found[mark].intended = False  # type: ignore[index]
-                    self._reach(mark, f"parameter {name}")
-
-    def _ours(self, optimizer: torch.optim.Optimizer) -> bool:
-        mine = {id(p) for p in self.model.parameters()}
-        return any(id(p) in mine for group in optimizer.param_groups for p in group["params"])
-
-    def _before_step(self, optimizer, args, kwargs) -> None:
-        if self._ours(optimizer):
-            self.check_gradients()
-        self._quiet = 1
-
-    def _after_step(self, optimizer, args, kwargs) -> None:
-        self._quiet = 0
-        if not self._ours(optimizer):
-            return
-        self.check_state(optimizer)
-        self.check_parameters()
-        self.steps += 1
-
-    def check_state(self, optimizer: torch.optim.Optimizer) -> None:
-        """Look at the state that an optimizer keeps for each parameter."""
-        self.phases["optimizer state"] = None
-        names = {id(p): name for name, p in self.model.named_parameters()}
-        with torch._C.DisableTorchFunction():
-            for parameter, state in optimizer.state.items():
-                for key, value in state.items():
-                    if not isinstance(value, torch.Tensor) or not value.dim():
-                        continue
-                    name = f"{names.get(id(parameter), 'parameter')}: {key}"
-                    self._names[id(value)] = ("optimizer state", name)
-                    values, mark = self._look(value)
-                    if values is not None and (self.whole or not values.finite):
-                        self.rows[("optimizer state", name)] = TensorHealth(
-                            "optimizer state", name, "", values, step=self.steps)
-                    if values is not None and not values.finite:
-                        self._reach(mark, f"optimizer state {name}")
-
-    # -- result ---------------------------------------------------------------------------------
-
-    @property
-    def report(self) -> HealthReport:
-        """What was found until now."""
-        found = self.origins.settled()[:MOST_FINDINGS]
-        marks = {(f.phase, f.operation, f.path, f.location): f.verdict for f in reversed(found)}
-        rows = tuple(replace(row, verdict=row.verdict or ("" if row.ranges.finite else marks.get(
-            (row.phase, row.operation, row.path, row.location), ""))) for row in self.rows.values())
-        return HealthReport(type(self.model).__name__, "torch", tuple(self.phases), tuple(found), rows,
-                            tuple(self.dead.values()), tuple(self.checkpoints.values()), tuple(self.notes),
-                            self.operations, self.steps, time.perf_counter() - self._started)
-
-
-def _storage(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else id(tensor)
-
-
-def _version(tensor: torch.Tensor) -> int:
-    try:
-        return tensor._version
-    except RuntimeError:  # inference tensors keep no count
-        return 0
-
-
-def _frame(depth: int) -> Frame | None:
-    """The innermost frame of the user's own code."""
-    frame = sys._getframe(depth)
-    while frame is not None:
-        if frame_kind(frame.f_code) == USER and not frame.f_code.co_filename.startswith(_INSPECTION):
-            return Frame(frame.f_code, frame.f_lasti, id(frame))
-        frame = frame.f_back
-    return None
+        return Finding(
+            phase,
+            name or operation.name,
+            made,
+            path=operation.path,
+            class_name=operation.class_name,
+            source=source_text(place),
+            location=place,
+            reason=why,
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+            step=self.steps,
+            forward_operation=operation.name if phase == "backward" else "",
+        )

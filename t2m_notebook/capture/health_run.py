@@ -46,8 +46,14 @@ def undisturbed(model: torch.nn.Module) -> Iterator[None]:
                 numpy.random.set_state(numpy_state)
 
 
-def torch_health(model: torch.nn.Module, args: tuple, kwargs: Mapping[str, Any], *, backward: bool = False,
-                 loss: Callable[[Any], torch.Tensor] | None = None) -> HealthReport:
+def torch_health(
+    model: torch.nn.Module,
+    args: tuple,
+    kwargs: Mapping[str, Any],
+    *,
+    backward: bool = False,
+    loss: Callable[[Any], torch.Tensor] | None = None,
+) -> HealthReport:
     """The report of one forward on an example that nobody else needs (it may be written into).
 
     Raises a :class:`~t2m_notebook.errors.T2MError`: the example doesn't fit, the forward or the backward pass raised,
@@ -84,8 +90,10 @@ def torch_health(model: torch.nn.Module, args: tuple, kwargs: Mapping[str, Any],
 
 def _backward(watch: TorchWatch, result: Any, loss: Callable[[Any], torch.Tensor] | None, grad: bool) -> None:
     if not grad:
-        raise BadExample("backward: no parameter of the model and no input requires a gradient, so there is no backward "
-                         "pass to look at. Call requires_grad_() on what should have one.")
+        raise BadExample(
+            "backward: no parameter of the model and no input requires a gradient, so there is no backward "
+            "pass to look at. Call requires_grad_() on what should have one."
+        )
     if loss is not None:
         value = loss(result)
         if not isinstance(value, torch.Tensor) or value.numel() != 1:
@@ -95,8 +103,10 @@ def _backward(watch: TorchWatch, result: Any, loss: Callable[[Any], torch.Tensor
     else:
         value = _loss_of(result, watch.notes)
     if not value.requires_grad:
-        raise BadExample("backward: the result does not depend on anything that requires a gradient (detached, "
-                         "torch.no_grad inside the forward, or an integer result), so there is no backward pass.")
+        raise BadExample(
+            "backward: the result does not depend on anything that requires a gradient (detached, "
+            "torch.no_grad inside the forward, or an integer result), so there is no backward pass."
+        )
     value.reshape(()).backward()
 
 
@@ -109,8 +119,10 @@ def _loss_of(result: Any, notes: list[str]) -> torch.Tensor:
     tensors = [t for t in tensors_of(result) if t.is_floating_point() or t.is_complex()]
     tensors = [t for t in tensors if t.requires_grad] or tensors
     if not tensors:
-        raise BadExample("backward: the model's result holds no floating-point tensor to differentiate. Pass loss=, a "
-                         "function of the result.")
+        raise BadExample(
+            "backward: the model's result holds no floating-point tensor to differentiate. Pass loss=, a "
+            "function of the result."
+        )
     if len(tensors) == 1 and tensors[0].numel() == 1 and tensors[0].is_floating_point():
         notes.append("backward from the number that the model gives")
         return tensors[0]
@@ -126,8 +138,10 @@ def forward_failed(error: Exception, watch: TorchWatch) -> str:
     where = f"in {path or 'the model itself'}" + (f" ({type(module).__name__})" if module is not None else "")
     first = next((f for f in watch.origins.settled() if f.verdict != "intended"), None)
     before = f"\nBefore that, {first.text}" if first is not None else ""
-    return (f"the model's forward raised {where}\n{type(error).__name__}: {str(error).strip() or '(no message)'}"
-            f"{_hint(error)}{before}")
+    return (
+        f"the model's forward raised {where}\n{type(error).__name__}: {str(error).strip() or '(no message)'}"
+        f"{_hint(error)}{before}"
+    )
 
 
 def backward_failed(error: Exception, watch: TorchWatch) -> str:
@@ -136,6 +150,9 @@ def backward_failed(error: Exception, watch: TorchWatch) -> str:
     if "inplace operation" in str(error):
         shape = next((s for s in {s for _, s in watch.writes} if f"{list(s)}" in str(error)), None)
         places = [op.text for op, written in watch.writes if shape is None or written == shape]
-        text += "\nA value that the backward pass needs was written to in place" + (
-            ": " + "; ".join(dict.fromkeys(places)) if places else "") + ". Use the form without the underscore there."
+        text += (
+            "\nA value that the backward pass needs was written to in place"
+            + (": " + "; ".join(dict.fromkeys(places)) if places else "")
+            + ". Use the form without the underscore there."
+        )
     return text

@@ -17,8 +17,11 @@ def numbers_of(tensor: torch.Tensor) -> torch.Tensor | None:
     where there is nothing to measure (integers, meta and fake tensors, those of ``torch.func`` transforms)."""
     if not (tensor.is_floating_point() or tensor.is_complex()) or tensor.is_meta:
         return None
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor) or isinstance(
-            tensor, torch._subclasses.FakeTensor) or getattr(tensor, "is_nested", False):
+    if (
+        torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+        or isinstance(tensor, torch._subclasses.FakeTensor)
+        or getattr(tensor, "is_nested", False)
+    ):
         return None
     tensor = tensor.detach()
     if tensor.layout is torch.sparse_coo:
@@ -45,8 +48,9 @@ def measure(tensor: torch.Tensor, name: str = "", *, whole: bool = True) -> Rang
         low, high = (bound.item() for bound in torch.aminmax(values))
         nan = plus = minus = 0
         if not (abs(low) < float("inf") and abs(high) < float("inf")):  # NaN compares false
-            nan, plus, minus = (int(mask.sum()) for mask in (
-                values.isnan(), values == float("inf"), values == float("-inf")))
+            nan, plus, minus = (
+                int(mask.sum()) for mask in (values.isnan(), values == float("inf"), values == float("-inf"))
+            )
             finite = values[values.isfinite()]
             low, high = (bound.item() for bound in torch.aminmax(finite)) if finite.numel() else (None, None)
         zeros = denormals = 0
@@ -55,8 +59,9 @@ def measure(tensor: torch.Tensor, name: str = "", *, whole: bool = True) -> Rang
             zeros = count - int(torch.count_nonzero(values))
             # On CPU a comparison may flush denormals to 0, so they are those that are not 0 and yet small.
             denormals = int(((values.abs() < smallest) & (values != 0)).sum()) if low is not None else 0
-        return Ranges(name, shape, dtype, low, high, nan, plus, minus, zeros, denormals, count,
-                      headroom(dtype, low, high))
+        return Ranges(
+            name, shape, dtype, low, high, nan, plus, minus, zeros, denormals, count, headroom(dtype, low, high)
+        )
 
 
 def tensors_of(value: Any) -> Iterator[torch.Tensor]:
@@ -85,10 +90,14 @@ def numbers_in(value: Any) -> Iterator[float]:
 
 #: Activations that can die or saturate: name -> (what it is called, test of a dead or saturated element).
 ACTIVATIONS = {
-    "relu": ("0", lambda y: y == 0), "relu6": ("0 or 6", lambda y: (y == 0) | (y == 6)),
-    "threshold": ("0", lambda y: y == 0), "hardtanh": ("at a bound", lambda y: (y == y.min()) | (y == y.max())),
-    "sigmoid": ("saturated", lambda y: (y < 0.01) | (y > 0.99)), "tanh": ("saturated", lambda y: y.abs() > 0.99),
-    "hardsigmoid": ("at a bound", lambda y: (y == 0) | (y == 1)), "softsign": ("saturated", lambda y: y.abs() > 0.99),
+    "relu": ("0", lambda y: y == 0),
+    "relu6": ("0 or 6", lambda y: (y == 0) | (y == 6)),
+    "threshold": ("0", lambda y: y == 0),
+    "hardtanh": ("at a bound", lambda y: (y == y.min()) | (y == y.max())),
+    "sigmoid": ("saturated", lambda y: (y < 0.01) | (y > 0.99)),
+    "tanh": ("saturated", lambda y: y.abs() > 0.99),
+    "hardsigmoid": ("at a bound", lambda y: (y == 0) | (y == 1)),
+    "softsign": ("saturated", lambda y: y.abs() > 0.99),
 }
 
 

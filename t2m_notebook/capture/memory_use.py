@@ -1,14 +1,14 @@
 """Measures where torch's memory goes: every storage that a run makes, when it is made and when it is freed.
 
 A ``TorchDispatchMode`` sees each new storage and a weak reference sees it go: the sum is what torch allocates for
-tensors, to the byte, on any device. What a kernel takes and gives back inside one call is not in it. What autograd keeps
-for the backward pass is seen by ``torch.autograd.graph.saved_tensors_hooks``, each storage once.
+tensors, to the byte, on any device. What a kernel takes and gives back inside one call is not in it. What autograd
+keeps for the backward pass is seen by
+``torch.autograd.graph.saved_tensors_hooks``, each storage once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import inspect
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +23,7 @@ from ..inspection.arithmetic import fit, precisions, state_count
 from ..types.memory import KeyValueCache, MemoryPart, MemoryReport, ModuleMemory
 from .examples import _hint, check_example, check_model
 from .health_run import _loss_of, undisturbed
+from .optimizer_memory import optimizer_state, optimizer_state_name
 from .recording import DTYPE_NAMES
 from .tensors import deep_tensors
 from .tree import places
@@ -105,7 +106,8 @@ class Allocations(TorchDispatchMode):
 
         torch.nn.Module.__call__ = __call__
         try:
-            yield
+            with torch.compiler.set_stance("force_eager"):  # what torch.compile compiled is seen as it was written
+                yield
         finally:
             torch.nn.Module.__call__ = previous
 
@@ -135,50 +137,25 @@ def run_training(model: torch.nn.Module, args: tuple, kwargs: Mapping[str, Any])
             raise BadExample("training: nothing in the result requires a gradient; pass training=False.")
         del result
         loss.reshape(()).backward()
-        gradients = sum(p.grad.untyped_storage().nbytes() for p in model.parameters() if p.grad is not None
-                        and p.grad.layout is torch.strided)
+        gradients = sum(
+            p.grad.untyped_storage().nbytes()
+            for p in model.parameters()
+            if p.grad is not None and p.grad.layout is torch.strided
+        )
     return counted, gradients, after
 
 
-def optimizer_state(model: torch.nn.Module, optimizer: Any) -> tuple[str, int, int | None]:
-    """``(name, measured bytes, predicted bytes)`` of the state after one step, measured on one copy at a time.
-
-    ``optimizer`` is a name, a class or an instance of ``torch.optim``. Raises :class:`BadExample` for another.
-    """
-    cls, options = _optimizer_class(optimizer)
-    measured = predicted = 0
-    count = state_count(cls.__name__, options.get("momentum", 0.0))
-    for parameter in {id(p): p for p in model.parameters() if p.requires_grad}.values():
-        copy = torch.zeros_like(parameter, requires_grad=True)
-        copy.grad = torch.zeros_like(parameter)
-        try:
-            made = cls([copy], **options)
-            made.step()
-        except Exception as error:
-            raise BadExample(f"optimizer {cls.__name__} can't be tried out on one parameter: {error}") from error
-        measured += sum(v.untyped_storage().nbytes() for v in made.state[copy].values() if isinstance(v, torch.Tensor))
-        predicted += (count or 0) * parameter.numel() * parameter.element_size()
-    return cls.__name__, measured, predicted if count is not None else None
-
-
-def _optimizer_class(optimizer: Any) -> tuple[type, dict[str, Any]]:
-    if isinstance(optimizer, torch.optim.Optimizer):
-        known = inspect.signature(type(optimizer).__init__).parameters
-        return type(optimizer), {k: v for k, v in optimizer.defaults.items() if k in known}
-    if isinstance(optimizer, str):
-        by_name = {name.lower(): cls for name, cls in vars(torch.optim).items() if isinstance(cls, type)}
-        if optimizer.lower() not in by_name:
-            raise BadExample(f"torch.optim has no optimizer {optimizer!r}; there are "
-                             f"{', '.join(sorted(n for n, c in by_name.items() if n != 'optimizer'))}.")
-        optimizer = by_name[optimizer.lower()]
-    if not (isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer)):
-        raise BadExample(f"optimizer: a name, a class or an instance of torch.optim, got {type(optimizer).__name__}.")
-    needs_rate = inspect.signature(optimizer.__init__).parameters.get("lr")
-    return optimizer, {"lr": 1e-3} if needs_rate is not None else {}
-
-
-def torch_memory(model: torch.nn.Module, args: tuple, kwargs: Mapping[str, Any], *, optimizer: Any = "adamw",
-                 training: bool = True, variants: Sequence[Variant] = (), batch: int = 0, length: int = 0) -> MemoryReport:
+def torch_memory(
+    model: torch.nn.Module,
+    args: tuple,
+    kwargs: Mapping[str, Any],
+    *,
+    optimizer: Any = "adamw",
+    training: bool = True,
+    variants: Sequence[Variant] = (),
+    batch: int = 0,
+    length: int = 0,
+) -> MemoryReport:
     """Measure ``model`` on an example: a forward, a training step, and the peaks at the sizes of ``variants``.
 
     Raises a :class:`~t2m_notebook.errors.T2MError`.
@@ -200,54 +177,111 @@ def torch_memory(model: torch.nn.Module, args: tuple, kwargs: Mapping[str, Any],
     except (BadExample, ForwardFailed):
         raise
     except Exception as error:
-        raise ForwardFailed(f"the model raised while it was measured\n{type(error).__name__}: {error}"
-                            f"{_hint(error)}") from error
+        raise ForwardFailed(
+            f"the model raised while it was measured\n{type(error).__name__}: {error}{_hint(error)}"
+        ) from error
     parameters, text = _stored(model.parameters())
     buffers, _ = _stored(model.buffers())
     arithmetic = sum(p.numel() * p.element_size() for p in model.parameters())
-    inputs = sum(t.nbytes for t in {id(t): t for _, t in deep_tensors([list(args), dict(kwargs)], "")}.values()
-                 if t.layout is torch.strided)
+    inputs = sum(
+        t.nbytes
+        for t in {id(t): t for _, t in deep_tensors([list(args), dict(kwargs)], "")}.values()
+        if t.layout is torch.strided
+    )
     storage = "bytes of the storages, each once"
     for mode in ("inference", "training") if training else ("inference",):
-        parts += [MemoryPart(mode, "parameters", parameters, arithmetic, text, storage),
-                  MemoryPart(mode, "buffers", buffers, sum(b.numel() * b.element_size() for b in model.buffers()),
-                             "numbers × bytes", storage), MemoryPart(mode, "inputs", inputs, inputs, "numbers × bytes", storage)]
+        parts += [
+            MemoryPart(mode, "parameters", parameters, arithmetic, text, storage),
+            MemoryPart(
+                mode,
+                "buffers",
+                buffers,
+                sum(b.numel() * b.element_size() for b in model.buffers()),
+                "numbers × bytes",
+                storage,
+            ),
+            MemoryPart(mode, "inputs", inputs, inputs, "numbers × bytes", storage),
+        ]
         if mode == "inference":
-            parts += [MemoryPart(mode, "activations at the peak", inference.peak, None, "",
-                                 "storages that are alive at the worst moment"),
-                      MemoryPart(mode, "all results", inference.made, inference.predicted,
-                                 "Σ numbers × bytes of every result with memory of its own", "storages that were made"),
-                      MemoryPart(mode, "peak", parameters + buffers + inputs + inference.peak, None, "", "sum of the above")]
+            parts += [
+                MemoryPart(
+                    mode,
+                    "activations at the peak",
+                    inference.peak,
+                    None,
+                    "",
+                    "storages that are alive at the worst moment",
+                ),
+                MemoryPart(
+                    mode,
+                    "all results",
+                    inference.made,
+                    inference.predicted,
+                    "Σ numbers × bytes of every result with memory of its own",
+                    "storages that were made",
+                ),
+                MemoryPart(mode, "peak", parameters + buffers + inputs + inference.peak, None, "", "sum of the above"),
+            ]
             continue
         name, state, predicted_state = optimizer_state(model, optimizer)
         saved = sum(size for size, _, _ in training_run.saved.values())
         grad_text = f"{sum(p.numel() for p in trainable):,} trainable numbers × their bytes"
         parts += [
-            MemoryPart(mode, "saved for backward", saved, training_run.saved_arithmetic, "Σ numbers × bytes of what was saved",
-                       "saved_tensors_hooks, each storage once, without parameters and inputs"),
+            MemoryPart(
+                mode,
+                "saved for backward",
+                saved,
+                training_run.saved_arithmetic,
+                "Σ numbers × bytes of what was saved",
+                "saved_tensors_hooks, each storage once, whole also for a view; without parameters and inputs",
+            ),
             MemoryPart(mode, "alive after the forward", after, None, "", "storages that are alive"),
-            MemoryPart(mode, "gradients", gradients, sum(p.numel() * p.element_size() for p in trainable), grad_text, storage),
-            MemoryPart(mode, "optimizer state", state, predicted_state,
-                       f"{state_count(name) or 0} × numbers × bytes" if predicted_state is not None else "",
-                       f"torch.optim.{name} after one step"),
-            MemoryPart(mode, "activations and gradients at the peak", training_run.peak, None, "",
-                       "storages that are alive at the worst moment of forward and backward"),
-            MemoryPart(mode, "peak", parameters + buffers + inputs + state + training_run.peak, None, "", "sum of the above")]
-    scalings = _scalings(model, inference, training_run, variants, batch, length, notes)
+            MemoryPart(
+                mode, "gradients", gradients, sum(p.numel() * p.element_size() for p in trainable), grad_text, storage
+            ),
+            MemoryPart(
+                mode,
+                "optimizer state",
+                state,
+                predicted_state,
+                f"{state_count(name) or 0} × numbers × bytes" if predicted_state is not None else "",
+                f"torch.optim.{name} after one step",
+            ),
+            MemoryPart(
+                mode,
+                "activations and gradients at the peak",
+                training_run.peak,
+                None,
+                "",
+                "storages that are alive at the worst moment of forward and backward",
+            ),
+            MemoryPart(
+                mode, "peak", parameters + buffers + inputs + state + training_run.peak, None, "", "sum of the above"
+            ),
+        ]
+    scalings = _scalings(model, inference, after if training else None, variants, batch, length, notes)
     devices = sorted({str(p.device) for p in model.parameters()}) or ["cpu"]
     notes.append("torch's own tensors, to the byte; what a kernel takes and gives back inside one call is not in it")
     if model.training:
         notes.append("the model is in train mode")
     return MemoryReport(
-        type(model).__name__, "torch", tuple(parts), _modules(model, inference, training_run),
-        _dtypes(training_run), precisions(_weights(model)), scalings, cache, _counters(devices),
-        optimizer_state_name(optimizer) if training else "", ", ".join(devices), inputs, batch, length, tuple(notes),
-        time.perf_counter() - started)
-
-
-def optimizer_state_name(optimizer: Any) -> str:
-    """``AdamW``."""
-    return _optimizer_class(optimizer)[0].__name__
+        type(model).__name__,
+        "torch",
+        tuple(parts),
+        _modules(model, inference, training_run),
+        _dtypes(training_run),
+        precisions(_weights(model)),
+        scalings,
+        cache,
+        _counters(devices),
+        optimizer_state_name(optimizer) if training else "",
+        ", ".join(devices),
+        inputs,
+        batch,
+        length,
+        tuple(notes),
+        time.perf_counter() - started,
+    )
 
 
 def _stored(tensors: Any) -> tuple[int, str]:
@@ -275,9 +309,17 @@ def _modules(model: torch.nn.Module, inference: Allocations, training: Allocatio
     for path, module in places(model):
         own = [p for p in module._parameters.values() if p is not None and id(p) not in seen]
         seen |= {id(p) for p in own}
-        found.append(ModuleMemory(path, type(module).__name__, tuple(sorted({DTYPE_NAMES[p.dtype] for p in own})),
-                                  sum(p.nbytes for p in own), inference.by_module.get(path, 0), saved.get(path, 0),
-                                  inference.calls.get(path, 0)))
+        found.append(
+            ModuleMemory(
+                path,
+                type(module).__name__,
+                tuple(sorted({DTYPE_NAMES[p.dtype] for p in own})),
+                sum(p.nbytes for p in own),
+                inference.by_module.get(path, 0),
+                saved.get(path, 0),
+                inference.calls.get(path, 0),
+            )
+        )
     return tuple(found)
 
 
@@ -292,24 +334,37 @@ def _cache(run: Allocations, result: Any, batch: int, length: int) -> KeyValueCa
     """The cache that the model gives back, else the keys and values that its attention calls were fed."""
     plain = {id(t) for t in tree_leaves(result) if isinstance(t, torch.Tensor)}
     kept = [t for _, t in deep_tensors(result, "") if t.dim() == 4 and id(t) not in plain] or [
-        t for t in tree_leaves(getattr(result, "past_key_values", None)) if isinstance(t, torch.Tensor)]
+        t for t in tree_leaves(getattr(result, "past_key_values", None)) if isinstance(t, torch.Tensor)
+    ]
     tokens = batch * length
     if kept and tokens:
-        return KeyValueCache(sum(t.nbytes for t in kept) // tokens, len(kept) // 2, "the cache that the model gives back")
+        return KeyValueCache(
+            sum(t.nbytes for t in kept) // tokens, len(kept) // 2, "the cache that the model gives back"
+        )
     if run.keys_and_values and tokens:
-        return KeyValueCache(sum(run.keys_and_values) // tokens, len(run.keys_and_values),
-                             "keys and values of every attention call, as they were fed (repeated heads count)")
+        return KeyValueCache(
+            sum(run.keys_and_values) // tokens,
+            len(run.keys_and_values),
+            "keys and values of every attention call, as they were fed (repeated heads count)",
+        )
     return None
 
 
-def _scalings(model: torch.nn.Module, inference: Allocations, training: Allocations | None, variants: Sequence[Variant],
-              batch: int, length: int, notes: list[str]) -> tuple:
+def _scalings(
+    model: torch.nn.Module,
+    inference: Allocations,
+    kept: int | None,
+    variants: Sequence[Variant],
+    batch: int,
+    length: int,
+    notes: list[str],
+) -> tuple:
     points: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for axis, size, args, kwargs in variants:
         try:
             runs = [("peak of inference", run_inference(model, args, kwargs)[0].peak, inference.peak)]
-            if training is not None:
-                runs.append(("peak of training", run_training(model, args, kwargs)[0].peak, training.peak))
+            if kept is not None:
+                runs.append(("kept for backward in training", run_training(model, args, kwargs)[2], kept))
         except Exception as error:
             notes.append(f"not measured at {axis} {size}: the model raised {type(error).__name__}")
             continue
@@ -322,8 +377,11 @@ def _scalings(model: torch.nn.Module, inference: Allocations, training: Allocati
 def _counters(devices: Sequence[str]) -> dict[str, int]:
     """The device's own counters, where there are any."""
     if any(d.startswith("cuda") for d in devices):
-        return {"active": torch.cuda.memory_allocated(), "peak": torch.cuda.max_memory_allocated(),
-                "reserved": torch.cuda.memory_reserved()}
+        return {
+            "active": torch.cuda.memory_allocated(),
+            "peak": torch.cuda.max_memory_allocated(),
+            "reserved": torch.cuda.memory_reserved(),
+        }
     if any(d.startswith("mps") for d in devices):
         return {"active": torch.mps.current_allocated_memory(), "driver": torch.mps.driver_allocated_memory()}
     return {}

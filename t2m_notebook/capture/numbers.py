@@ -48,9 +48,13 @@ class Numbers:
             if isinstance(mine, Ref) and isinstance(theirs, Ref):
                 return Ref(self.pair(mine.index, theirs.index))
             if isinstance(mine, Ref) and theirs is None and mine.index in self.home:
-                return Ref(self.either(mine.index, None))
+                if (mine.index, -1) not in self.pairs:
+                    self.pairs[mine.index, -1] = self.either(mine.index, None)
+                return Ref(self.pairs[mine.index, -1])
             if mine is None and self.to.get(theirs.index) in self.home:
-                return Ref(self.either(None, theirs.index))
+                if (-1, theirs.index) not in self.pairs:
+                    self.pairs[-1, theirs.index] = self.either(None, theirs.index)
+                return Ref(self.pairs[-1, theirs.index])
             return Ref(self.visible(mine.index)) if isinstance(mine, Ref) else mine
         if isinstance(mine, (tuple, list)) and isinstance(theirs, (tuple, list)) and len(mine) == len(theirs):
             items = [self.references(a, b) for a, b in zip(mine, theirs, strict=True)]
@@ -162,9 +166,24 @@ class Numbers:
         try:
             if ast.dump(_with_values(theirs, lambda index: -1)) != ast.dump(_with_values(mine, lambda index: -1)):
                 return None
-            return _with_values(mine, lambda index: self.pair(index, pairs[index]))
-        except (Apart, KeyError):
+            return _with_values(mine, lambda index: self.held(index, pairs[index]))
+        except KeyError:
             return None
+
+    def settled(self, value: Any) -> Any:
+        """Arguments of a call that the other did not make, read where they are held now."""
+        if isinstance(value, Ref):
+            return Ref(self.visible(value.index))
+        if isinstance(value, (Size, SizeFloat)):
+            return _carrying(value, _with_values(value.node, self.visible))
+        if isinstance(value, (tuple, list)):
+            items = [self.settled(item) for item in value]
+            return type(value)._make(items) if hasattr(value, "_fields") else type(value)(items)
+        if isinstance(value, dict):
+            return {key: self.settled(item) for key, item in value.items()}
+        if isinstance(value, slice):
+            return slice(*(self.settled(one) for one in (value.start, value.stop, value.step)))
+        return value
 
     def translated(self, value: Any, made: bool = False) -> Any:
         """Arguments or results of a call that only the other made, in our numbers."""

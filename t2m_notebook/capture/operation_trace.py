@@ -7,6 +7,7 @@ when they have the same storage at that moment, not when an address happens to c
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -22,7 +23,7 @@ from .frames import frames_above, function_name
 from .recorder import READS, Recorder, module_calls, run
 from .recording import ModuleCall, OpCall, Recording, location, refs, source_text
 from .tensor_facts import TensorPlace, is_dense, place_of, summarise
-from .tensors import unrecorded, version_of
+from .tensors import unrecorded, version_of, writes
 from .tree import places
 
 #: What the rules say of a call: (status, reason, the MLX expression).
@@ -86,6 +87,8 @@ class TraceRecorder(Recorder):
 def _written_at(event: OpCall | ModuleCall) -> SourceLocation | None:
     """Where the model's source makes the call. A step of an ``nn.Sequential`` is made by its loop in
     torch: then where the whole is called."""
+    if isinstance(event, ModuleCall) and event.parent is None:
+        return None  # a model that is one layer: its caller is no source of the model
     while isinstance(event, ModuleCall) and event.frames and event.parent is not None \
             and event.frames[0].code is nn.Sequential.forward.__code__:
         event = event.parent
@@ -245,6 +248,8 @@ class TorchRows:
             error = "the layer's forward raised"
         side = TracedOperation(name, path, source_text(place), place, tuple(map(self.tensor, inputs)),
                                tuple(map(self.tensor, outputs)), memory, shared)
+        if memory == "in place" and not event.mutated:  # an inference tensor: nobody counts its writes
+            side = dataclasses.replace(side, outputs=tuple(dataclasses.replace(t, summary=None) for t in side.outputs))
         status, reason, form = (Status.UNSEEN, "", "") if error else self.judge(event)
         return TraceRow(index, status, side, None, form, reason, error=error)
 
@@ -264,7 +269,8 @@ class TorchRows:
                 found.append(("in place", self.name(before)))
                 continue
             if output in inputs:
-                found.append(("same tensor", self.name(output)))
+                written = isinstance(event, OpCall) and writes(event.name.rpartition(".")[2])
+                found.append(("in place" if written else "same tensor", self.name(output)))
                 continue
             source = next((i for i in inputs if storage and spots[i].storage == storage), None)
             if source is None and storage in self._state:

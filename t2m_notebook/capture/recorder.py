@@ -168,6 +168,11 @@ class Recorder(TorchFunctionMode):
                     if next(deep_tensors(item, ""), None) is not None}
         return self._encode(value)
 
+    def _recorded(self, tensor: torch.Tensor) -> Value | None:
+        """What a tensor is recorded as; None where it took no part so far."""
+        reference, index, _ = self._known.get(id(tensor), (None, 0, 0))
+        return self.recording.values[index] if reference is not None and reference() is tensor else None
+
     def _tensors(self, value: Any, found: list) -> list:
         if isinstance(value, torch.Tensor):
             found.append(value)
@@ -233,7 +238,7 @@ class Recorder(TorchFunctionMode):
         mutated = self._mutations(tensors, indices, last, kwargs.get("out"))
         owner = self._stack[-1]
         call = OpCall(self.recording.event_count, name, function, recorded_args, recorded_kwargs, None, owner,
-                      frames_above(2), mutated)
+                      frames_above(2, self._recorded), mutated)
         self.recording.event_count += 1
         call.outputs = self._results(result)
         owner.events.append(call)

@@ -31,11 +31,13 @@ class Ref:
 
 class Frame(NamedTuple):
     """A Python frame that was active: its code, the instruction it stood at, its identity
-    (equal for two calls made by the same invocation of a function)."""
+    (equal for two calls made by the same invocation of a function), and the tensors and
+    numbers among its arguments where it is a function that a forward called."""
 
     code: CodeType
     instruction: int
     identity: int
+    arguments: tuple[tuple[str, Value | int | float], ...] = ()
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""The arithmetic of memory: numbers × bytes, the state of optimizers, quantised weights, a line through measurements."""
+"""The arithmetic of memory: numbers × bytes, optimizer state, quantised weights, a line through measurements."""
 
 from __future__ import annotations
 
@@ -8,8 +8,20 @@ from ..types.memory import Precision, Scaling
 
 GROUP_SIZE = 64  # of MLX's quantize and most others'
 #: State tensors of the parameter's own size that each optimizer keeps.
-STATES = {"adam": 2, "adamw": 2, "nadam": 2, "radam": 2, "adamax": 2, "adadelta": 2, "rmsprop": 1, "adagrad": 1, "lion": 1,
-          "sgd": 0, "asgd": 1, "rprop": 2}
+STATES = {
+    "adam": 2,
+    "adamw": 2,
+    "nadam": 2,
+    "radam": 2,
+    "adamax": 2,
+    "adadelta": 2,
+    "rmsprop": 1,
+    "adagrad": 1,
+    "lion": 1,
+    "sgd": 0,
+    "asgd": 1,
+    "rprop": 2,
+}
 DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -30,6 +42,7 @@ def quantised_bytes(shape: Sequence[int], bits: int, group_size: int = GROUP_SIZ
 def precisions(weights: Sequence[tuple[tuple[int, ...], bool]], group_size: int = GROUP_SIZE) -> tuple[Precision, ...]:
     """The parameters in other dtypes. ``weights`` are ``(shape, can be quantised)``: the matrices of linear layers and
     embeddings; the others stay float16."""
+
     def count(shape: Sequence[int]) -> int:
         total = 1
         for size in shape:
@@ -37,8 +50,10 @@ def precisions(weights: Sequence[tuple[tuple[int, ...], bool]], group_size: int 
         return total
 
     numbers = sum(count(shape) for shape, _ in weights)
-    found = [Precision(name, numbers * size, 8.0 * size, f"{numbers:,} numbers × {size} bytes")
-             for name, size in DTYPES.items()]
+    found = [
+        Precision(name, numbers * size, 8.0 * size, f"{numbers:,} numbers × {size} bytes")
+        for name, size in DTYPES.items()
+    ]
     for bits in (8, 4):
         total, quantised = 0, 0
         for shape, matrix in weights:
@@ -47,10 +62,15 @@ def precisions(weights: Sequence[tuple[tuple[int, ...], bool]], group_size: int 
                 quantised += count(shape)
             else:
                 total += 2 * count(shape)
-        found.append(Precision(
-            f"int{bits}", total, 8 * total / numbers if numbers else 0.0,
-            f"{quantised:,} of {numbers:,} numbers × {bits} bits, and a float16 scale and bias for every {group_size} "
-            f"(+{32 / group_size:g} bits a number); the rest float16"))
+        found.append(
+            Precision(
+                f"int{bits}",
+                total,
+                8 * total / numbers if numbers else 0.0,
+                f"{quantised:,} of {numbers:,} numbers × {bits} bits, a float16 scale and bias for every {group_size} "
+                f"(+{32 / group_size:g} bits a number); the rest float16",
+            )
+        )
     return tuple(found)
 
 

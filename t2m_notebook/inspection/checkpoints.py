@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
@@ -18,3 +19,9 @@ def checkpoint(x: Value, name: str) -> Value:
     for listener in LISTENERS:
         listener(x, name)
     return x
+
+
+def names() -> dict[str, Any]:
+    """What code in a generated cell may call it: ``checkpoint(...)`` and ``t2m.checkpoint(...)``. For the namespace in
+    which a cell runs; a process without torch needs nothing else of this package."""
+    return {"checkpoint": checkpoint, "t2m": SimpleNamespace(checkpoint=checkpoint)}

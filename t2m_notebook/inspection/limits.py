@@ -7,10 +7,14 @@ import math
 
 #: dtype name -> (largest finite number, smallest normal number)
 LIMITS: dict[str, tuple[float, float]] = {
-    "float16": (65504.0, 2.0 ** -14), "bfloat16": (3.3895313892515355e38, 2.0 ** -126),
-    "float32": (3.4028234663852886e38, 2.0 ** -126), "float64": (1.7976931348623157e308, 2.0 ** -1022),
-    "complex64": (3.4028234663852886e38, 2.0 ** -126), "complex128": (1.7976931348623157e308, 2.0 ** -1022),
-    "float8_e4m3fn": (448.0, 2.0 ** -6), "float8_e5m2": (57344.0, 2.0 ** -14),
+    "float16": (65504.0, 2.0**-14),
+    "bfloat16": (3.3895313892515355e38, 2.0**-126),
+    "float32": (3.4028234663852886e38, 2.0**-126),
+    "float64": (1.7976931348623157e308, 2.0**-1022),
+    "complex64": (3.4028234663852886e38, 2.0**-126),
+    "complex128": (1.7976931348623157e308, 2.0**-1022),
+    "float8_e4m3fn": (448.0, 2.0**-6),
+    "float8_e5m2": (57344.0, 2.0**-14),
 }
 
 
@@ -25,4 +29,4 @@ def headroom(dtype: str, minimum: float | None, maximum: float | None) -> float 
 
 def overflows(number: float, dtype: str) -> bool:
     """True when a Python number becomes Inf in ``dtype``."""
-    return dtype in LIMITS and math.isfinite(number) and abs(number) > LIMITS[dtype][0] * (1 + 2.0 ** -9)
+    return dtype in LIMITS and math.isfinite(number) and abs(number) > LIMITS[dtype][0] * (1 + 2.0**-9)

@@ -23,25 +23,27 @@ _FUNCTION = type(mx.exp)
 _METHOD = type(mx.array.__dict__["sum"])
 COMPILED = type(mx.compile(lambda x: x))
 #: Not operations on values.
-_NOT_OPERATIONS = frozenset({
-    "eval", "async_eval", "save", "savez", "savez_compressed", "save_safetensors", "save_gguf", "load", "compile", "grad",
-    "value_and_grad", "vmap", "jvp", "vjp", "checkpoint", "custom_vjp", "disable_compile", "enable_compile",
-    "export_to_dot", "export_function", "import_function", "exporter", "default_device", "set_default_device",
-    "default_stream", "set_default_stream", "new_stream", "new_thread_local_stream", "stream", "synchronize", "issubdtype",
-    "finfo", "iinfo", "result_type", "is_available", "device_count", "device_info", "array_equal", "isnan", "isinf", "isfinite",
-    "isposinf", "isneginf", "broadcast_shapes", "clear_streams", "einsum_path", "depends"})
-_METHODS = frozenset({
-    "abs", "argmax", "argmin", "astype", "cos", "cummax", "cummin", "cumprod", "cumsum", "logcumsumexp", "conj", "diag",
-    "diagonal", "exp", "expand_dims", "flatten", "log", "log10", "log1p", "log2", "logsumexp", "max", "maximum", "mean", "min",
-    "minimum", "moveaxis", "permute_dims", "prod", "reciprocal", "reshape", "round", "rsqrt", "sin", "split", "sqrt",
-    "square", "squeeze", "std", "sum", "swapaxes", "transpose", "unflatten", "var", "view", "real", "imag",
-    *(f"__{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "radd", "rsub", "rmul",
-                                 "rtruediv", "rfloordiv", "rmod", "rpow", "rmatmul", "neg", "abs", "iadd", "isub", "imul",
-                                 "itruediv", "ifloordiv", "imod", "ipow", "imatmul", "getitem", "setitem", "copy",
-                                 "deepcopy"))})
+_NOT_OPERATIONS = frozenset(
+    """eval async_eval save savez savez_compressed save_safetensors save_gguf load compile grad
+    value_and_grad vmap jvp vjp checkpoint custom_vjp disable_compile enable_compile export_to_dot
+    export_function import_function exporter default_device set_default_device default_stream
+    set_default_stream new_stream new_thread_local_stream stream synchronize issubdtype finfo iinfo
+    result_type is_available device_count device_info array_equal isnan isinf isfinite isposinf isneginf
+    broadcast_shapes clear_streams einsum_path depends""".split()
+)
+_METHODS = frozenset(
+    """abs argmax argmin astype cos cummax cummin cumprod cumsum logcumsumexp conj diag diagonal exp
+    expand_dims flatten log log10 log1p log2 logsumexp max maximum mean min minimum moveaxis
+    permute_dims prod reciprocal reshape round rsqrt sin split sqrt square squeeze std sum swapaxes
+    transpose unflatten var view real imag""".split()
+) | {f"__{name}__" for name in """add sub mul truediv floordiv mod pow matmul radd rsub rmul rtruediv rfloordiv rmod
+    rpow rmatmul neg abs iadd isub imul itruediv ifloordiv imod ipow imatmul getitem setitem copy
+    deepcopy""".split()}
 #: Calls that only arrange the same elements anew.
-REARRANGES = frozenset({"reshape", "transpose", "swapaxes", "flatten", "unflatten", "squeeze", "expand_dims", "moveaxis",
-                        "permute_dims", "T", "contiguous", "stop_gradient", "atleast_1d", "atleast_2d", "atleast_3d"})
+REARRANGES = frozenset(
+    """reshape transpose swapaxes flatten unflatten squeeze expand_dims moveaxis permute_dims T contiguous
+    stop_gradient atleast_1d atleast_2d atleast_3d""".split()
+)
 
 
 def arrays_of(value: Any) -> Iterator[mx.array]:
@@ -68,7 +70,7 @@ def user_frame(depth: int) -> tuple[Any, int] | None:
 
 
 class Calls:
-    """Wraps MLX while entered. A subclass says what to do: :meth:`call`, :meth:`evaluate`, :meth:`enter`, :meth:`leave`."""
+    """Wraps MLX while entered. A subclass says what to do at a call, an evaluation, and around a module."""
 
     def __init__(self, model: nn.Module | None):
         self.model = model
@@ -87,8 +89,8 @@ class Calls:
         """An operation: has to return what ``function(*args, **kwargs)`` gives."""
         raise NotImplementedError
 
-    def evaluate(self, evaluation: Callable, args: tuple) -> None:
-        """``mx.eval(*args)``."""
+    def evaluate(self, evaluation: Callable, args: tuple, waits: bool) -> None:
+        """``mx.eval(*args)``, which waits for the result, or ``mx.async_eval(*args)``."""
         raise NotImplementedError
 
     def enter(self, module: Any) -> None:
@@ -103,8 +105,11 @@ class Calls:
         try:
             for room, prefix in ((mx, "mx"), (mx.fast, "mx.fast"), (mx.linalg, "mx.linalg"), (mx.fft, "mx.fft")):
                 for name, function in list(vars(room).items()):
-                    if type(function) is _FUNCTION and name not in _NOT_OPERATIONS and not name.startswith(
-                            ("_", "get_", "set_", "reset_", "clear_", "is_")):
+                    if (
+                        type(function) is _FUNCTION
+                        and name not in _NOT_OPERATIONS
+                        and not name.startswith(("_", "get_", "set_", "reset_", "clear_", "is_"))
+                    ):
                         self._set(room, name, self._wrapped(f"{prefix}.{name}", function))
             for name in _METHODS:
                 method = mx.array.__dict__.get(name)
@@ -113,12 +118,12 @@ class Calls:
             transposed = mx.array.__dict__["T"]
             wrapped = self._wrapped("mx.array.T", lambda array: transposed.__get__(array))
             self._set(mx.array, "T", property(wrapped))
-            self._set(mx, "eval", lambda *args, _e=mx.eval: self.evaluate(_e, args))
-            self._set(mx, "async_eval", lambda *args, _e=mx.async_eval: self.evaluate(_e, args))
+            self._set(mx, "eval", lambda *args, _e=mx.eval: self.evaluate(_e, args, True))
+            self._set(mx, "async_eval", lambda *args, _e=mx.async_eval: self.evaluate(_e, args, False))
             self._set(COMPILED, "__call__", self._transformed(COMPILED.__call__))
             if self.model is not None:
                 for cls in {type(module) for _, module in self.model.named_modules()}:
-                    if callable(getattr(cls, "__call__", None)):
+                    if "__call__" in dir(cls):
                         self._set(cls, "__call__", self._module_call(cls.__call__))
         except BaseException:
             self.__exit__()
@@ -142,14 +147,16 @@ class Calls:
             if self.inside:
                 return function(*args, **kwargs)
             return self.call(name, function, args, kwargs)
+
         return call
 
     def _transformed(self, function: Callable) -> Callable:
         """Around a function that ``mx.compile``, ``mx.grad`` and their like made."""
+
         def __call__(made, *args, **kwargs):
             if self.inside:
                 return function(made, *args, **kwargs)
-            # Of what it refers to, compile has (inputs, outputs, function), vmap (in, out, function), grad the function.
+            # It refers to: of compile inputs, outputs and function, of vmap in, out and function, of grad the function.
             referents = gc.get_referents(made)
             if len(referents) >= 4:
                 name = getattr(referents[-1], "__name__", "function")
@@ -161,6 +168,7 @@ class Calls:
                 return function(made, *args, **kwargs)
             finally:
                 self.differentiating -= 1
+
         return __call__
 
     def unseen(self, function: Callable, *args: Any, **kwargs: Any) -> Any:
@@ -194,6 +202,7 @@ class Calls:
                 return result
             finally:
                 calls.stack.pop()
+
         return __call__
 
     @property

@@ -17,7 +17,7 @@ from ..errors import BadExample
 from ..types.memory import MemoryPart, MemoryReport, PendingReport, PendingSample
 from .arithmetic import precisions, state_count
 from .mlx_calls import REARRANGES, Calls, arrays_of, user_frame
-from .mlx_health import _locate
+from .mlx_sources import locate
 from .mlx_values import is_float
 
 MOST_SAMPLES = 2_000
@@ -53,7 +53,7 @@ class Pending(Calls):
                 self._sample(False)
         return result
 
-    def evaluate(self, evaluation: Callable, args: tuple) -> None:
+    def evaluate(self, evaluation: Callable, args: tuple, waits: bool) -> None:
         if self.inside:
             return evaluation(*args)
         self._sample(True)
@@ -87,11 +87,13 @@ class Pending(Calls):
         repeated = {frame: count for frame, count in lines.items() if count > 1}
         if repeated:
             rounds = max(repeated.values())
-            body = [_locate(frame) for frame, count in repeated.items() if count * 2 > rounds]
+            body = [locate(frame) for frame, count in repeated.items() if count * 2 > rounds]
             place = max((p for p in body if p is not None), key=lambda p: p.line, default=None)
             if place is not None and rounds >= 3:
-                advice = (f"{rounds} rounds of a loop were put off without an evaluation. Put mx.eval(...) of what the loop "
-                          f"carries on (parameters, optimizer.state, the loss) at the end of its body, after {place.text}")
+                advice = (
+                    f"{rounds} rounds of a loop were put off without an evaluation. Put mx.eval(...) of what the loop "
+                    f"carries on (parameters, optimizer.state, the loss) at the end of its body, after {place.text}"
+                )
         return PendingReport(tuple(self.samples), self.peak, self.peak_operations, self.evaluations, advice, place)
 
     def _repr_html_(self) -> str:
@@ -101,8 +103,14 @@ class Pending(Calls):
         return str(self.report)
 
 
-def mlx_memory(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], *, optimizer: Any = "adamw", training: bool = True,
-               ) -> MemoryReport:
+def mlx_memory(
+    model: nn.Module,
+    args: tuple,
+    kwargs: Mapping[str, Any],
+    *,
+    optimizer: Any = "adamw",
+    training: bool = True,
+) -> MemoryReport:
     """Measure an ``mlx.nn.Module``: a forward, and a training step with ``nn.value_and_grad`` and an optimizer. The
     parameters are put back. Most exact in a fresh process, where nothing else is active."""
     started = time.perf_counter()
@@ -116,19 +124,30 @@ def mlx_memory(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], *, opti
     mx.clear_cache()
     active = mx.get_active_memory()
     numbers = f"{sum(a.size for _, a in before):,} numbers × their bytes"
-    parts = [MemoryPart("inference", "parameters", predicted, predicted, numbers, "nbytes of the arrays"),
-             MemoryPart("inference", "active before", active, predicted + inputs, "parameters + inputs",
-                        "mx.get_active_memory()")]
+    parts = [
+        MemoryPart("inference", "parameters", predicted, predicted, numbers, "nbytes of the arrays"),
+        MemoryPart(
+            "inference", "active before", active, predicted + inputs, "parameters + inputs", "mx.get_active_memory()"
+        ),
+    ]
     with Pending() as pending:
         mx.reset_peak_memory()
         result = model(*args, **kwargs)
         graph, operations = pending.bytes, pending.operations
         mx.eval(list(arrays_of(result)))
     peak = mx.get_peak_memory()
-    parts += [MemoryPart("inference", "graph before mx.eval", graph, None, f"{operations} operations, none calculated",
-                         "Σ nbytes of what was asked for"),
-              MemoryPart("inference", "activations at the peak", max(peak - active, 0), None, "", "peak − active before"),
-              MemoryPart("inference", "peak", peak, None, "", "mx.get_peak_memory()")]
+    parts += [
+        MemoryPart(
+            "inference",
+            "graph before mx.eval",
+            graph,
+            None,
+            f"{operations} operations, none calculated",
+            "Σ nbytes of what was asked for",
+        ),
+        MemoryPart("inference", "activations at the peak", max(peak - active, 0), None, "", "peak − active before"),
+        MemoryPart("inference", "peak", peak, None, "", "mx.get_peak_memory()"),
+    ]
     del result
     counters = {"active": mx.get_active_memory(), "peak": peak, "cache": mx.get_cache_memory()}
     name = ""
@@ -138,14 +157,30 @@ def mlx_memory(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], *, opti
         model.update(_unflatten(before))
         counters["peak of training"] = mx.get_peak_memory()
     matrices = {id(m.weight) for m in model.modules() if isinstance(m, (nn.Linear, nn.Embedding))}
-    return MemoryReport(type(model).__name__, "mlx", tuple(parts), precisions=precisions(
-        [(tuple(a.shape), id(a) in matrices) for _, a in before]), counters=counters, optimizer=name,
-        device=str(mx.default_device()), inputs=inputs, seconds=time.perf_counter() - started,
-        notes=("MLX's memory is one pool for CPU and GPU; cache is what it has freed and keeps for the next arrays",))
+    return MemoryReport(
+        type(model).__name__,
+        "mlx",
+        tuple(parts),
+        precisions=precisions([(tuple(a.shape), id(a) in matrices) for _, a in before]),
+        counters=counters,
+        optimizer=name,
+        device=str(mx.default_device()),
+        inputs=inputs,
+        seconds=time.perf_counter() - started,
+        notes=("MLX's memory is one pool for CPU and GPU; cache is what it has freed and keeps for the next arrays",),
+    )
 
 
-def _train(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], optimizer: Any, name: str, before: list,
-           predicted: int, numbers: str) -> list[MemoryPart]:
+def _train(
+    model: nn.Module,
+    args: tuple,
+    kwargs: Mapping[str, Any],
+    optimizer: Any,
+    name: str,
+    before: list,
+    predicted: int,
+    numbers: str,
+) -> list[MemoryPart]:
     def loss(model, args, kwargs):
         parts = [a for a in arrays_of(model(*args, **kwargs)) if is_float(a)]
         return sum(a.astype(mx.float32).sum() for a in parts)
@@ -165,12 +200,24 @@ def _train(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], optimizer: 
     optimizer.update(model, gradients)
     del gradients
     mx.eval(model.parameters(), optimizer.state)
-    return [MemoryPart("training", "parameters", predicted, predicted, numbers, "nbytes of the arrays"),
-            MemoryPart("training", "gradients", graded, trainable, "trainable numbers × their bytes", "nbytes of the arrays"),
-            MemoryPart("training", "optimizer state", state, count * trainable if count is not None else None,
-                       f"{count} × numbers × bytes" if count is not None else "", f"nbytes of {name}'s state"),
-            MemoryPart("training", "peak of forward and backward", forward_backward, None, "", "mx.get_peak_memory()"),
-            MemoryPart("training", "peak", mx.get_peak_memory(), None, "", "mx.get_peak_memory() with the optimizer's step")]
+    return [
+        MemoryPart("training", "parameters", predicted, predicted, numbers, "nbytes of the arrays"),
+        MemoryPart(
+            "training", "gradients", graded, trainable, "trainable numbers × their bytes", "nbytes of the arrays"
+        ),
+        MemoryPart(
+            "training",
+            "optimizer state",
+            state,
+            count * trainable if count is not None else None,
+            f"{count} × numbers × bytes" if count is not None else "",
+            f"nbytes of {name}'s state",
+        ),
+        MemoryPart("training", "peak of forward and backward", forward_backward, None, "", "mx.get_peak_memory()"),
+        MemoryPart(
+            "training", "peak", mx.get_peak_memory(), None, "", "mx.get_peak_memory() with the optimizer's step"
+        ),
+    ]
 
 
 def _optimizer(optimizer: Any) -> tuple[str, Any]:
@@ -186,4 +233,5 @@ def _optimizer(optimizer: Any) -> tuple[str, Any]:
 
 def _unflatten(pairs: list) -> Any:
     from mlx.utils import tree_unflatten
+
     return tree_unflatten(pairs)

@@ -15,8 +15,14 @@ from .mlx_health import MLXWatch
 from .mlx_values import is_float
 
 
-def mlx_health(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], *, backward: bool = False,
-               loss: Callable[[Any], mx.array] | None = None) -> HealthReport:
+def mlx_health(
+    model: nn.Module,
+    args: tuple,
+    kwargs: Mapping[str, Any],
+    *,
+    backward: bool = False,
+    loss: Callable[[Any], mx.array] | None = None,
+) -> HealthReport:
     """The report of one forward of an ``mlx.nn.Module``; with ``backward`` of ``nn.value_and_grad`` over it, from
     ``loss(result)`` or the sum of the results. Parameters, modes and the random state stay as they were.
 
@@ -51,8 +57,9 @@ def mlx_health(model: nn.Module, args: tuple, kwargs: Mapping[str, Any], *, back
     return watch.report
 
 
-def _differentiate(watch: MLXWatch, model: nn.Module, args: tuple, kwargs: Mapping[str, Any],
-                   loss: Callable[[Any], mx.array] | None) -> None:
+def _differentiate(
+    watch: MLXWatch, model: nn.Module, args: tuple, kwargs: Mapping[str, Any], loss: Callable[[Any], mx.array] | None
+) -> None:
     def scalar(model, args, kwargs):
         result = model(*args, **kwargs)
         if loss is None:
@@ -66,8 +73,11 @@ def _differentiate(watch: MLXWatch, model: nn.Module, args: tuple, kwargs: Mappi
             raise BadExample("loss has to give an array with one number. Reduce it: .mean() or .sum().")
         return value.reshape(())
 
-    watch.notes.append("backward from the loss that was given" if loss is not None else
-                       "backward from the sum of all results; pass loss= for your own")
+    watch.notes.append(
+        "backward from the loss that was given"
+        if loss is not None
+        else "backward from the sum of all results; pass loss= for your own"
+    )
     value, gradients = nn.value_and_grad(model, scalar)(model, args, kwargs)
     watch.gradients(gradients)
     mx.eval(value, gradients)
@@ -75,9 +85,11 @@ def _differentiate(watch: MLXWatch, model: nn.Module, args: tuple, kwargs: Mappi
 
 def _leaves(model: nn.Module) -> list[tuple[str, mx.array]]:
     from mlx.utils import tree_flatten
+
     return tree_flatten(model.parameters())
 
 
 def _put_back(model: nn.Module, before: dict[str, mx.array]) -> None:
     from mlx.utils import tree_unflatten
+
     model.update(tree_unflatten(list(before.items())))

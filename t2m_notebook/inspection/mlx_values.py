@@ -9,8 +9,13 @@ import mlx.core as mx
 from ..types.health import Ranges
 from .limits import LIMITS, headroom
 
-_FLOATS = {mx.float16: "float16", mx.bfloat16: "bfloat16", mx.float32: "float32", mx.float64: "float64",
-           mx.complex64: "complex64"}
+_FLOATS = {
+    mx.float16: "float16",
+    mx.bfloat16: "bfloat16",
+    mx.float32: "float32",
+    mx.float64: "float64",
+    mx.complex64: "complex64",
+}
 _NAMES: dict[Any, str] = {}
 _INF = float("inf")
 
@@ -53,9 +58,15 @@ class Later:
         bits = {2: mx.uint16, 4: mx.uint32, 8: mx.uint64}.get(array.dtype.size, mx.uint32)
         sign = {2: 0x7FFF, 4: 0x7FFFFFFF, 8: 0x7FFFFFFFFFFFFFFF}[array.dtype.size]
         raw = mx.view(array, bits) & mx.array(sign, bits)
-        self.parts = [mx.max(mx.where(finite, array, -infinite)), mx.min(mx.where(finite, array, infinite)),
-                      mx.isnan(array).sum(), (array == infinite).sum(), (array == -infinite).sum(),
-                      (raw == 0).sum(), ((size < smallest) & (raw != 0)).sum()]
+        self.parts = [
+            mx.max(mx.where(finite, array, -infinite)),
+            mx.min(mx.where(finite, array, infinite)),
+            mx.isnan(array).sum(),
+            (array == infinite).sum(),
+            (array == -infinite).sum(),
+            (raw == 0).sum(),
+            ((size < smallest) & (raw != 0)).sum(),
+        ]
 
     @property
     def ranges(self) -> Ranges:
@@ -69,13 +80,28 @@ class Later:
         if not self.parts:
             return Ranges(self.name, self.shape, self.dtype)
         high, low, *counts = [part.item() for part in self.parts]
-        nan, plus, minus, zeros, denormals = counts if self.whole else (
-            int(high != high or low != low), int(_INF in (high, low)), int(-_INF in (high, low)), 0, 0)
+        nan, plus, minus, zeros, denormals = (
+            counts
+            if self.whole
+            else (int(high != high or low != low), int(_INF in (high, low)), int(-_INF in (high, low)), 0, 0)
+        )
         high, low = (high if abs(high) < _INF else None), (low if abs(low) < _INF else None)
         if high is None or low is None:
             high = low = high if low is None else low
-        return Ranges(self.name, self.shape, self.dtype, low, high, nan, plus, minus, zeros, denormals,
-                      self.count if self.whole else 0, headroom(self.dtype, low, high))
+        return Ranges(
+            self.name,
+            self.shape,
+            self.dtype,
+            low,
+            high,
+            nan,
+            plus,
+            minus,
+            zeros,
+            denormals,
+            self.count if self.whole else 0,
+            headroom(self.dtype, low, high),
+        )
 
 
 def is_float(array: Any) -> bool:

@@ -10,7 +10,8 @@
    that nobody intended, is an origin itself.
 3. **Bad.** An origin is bad when its NaN or Inf comes out somewhere: in the model's result, the loss, a gradient, a
    parameter, the optimizer's state.
-4. **Absorbed.** When nothing comes out (``where`` chose the other side, 1/Inf is 0), it is listed and nobody is accused.
+4. **Absorbed.** When nothing comes out (``where`` chose the other side, 1/Inf is 0), it is listed, and
+   nobody is accused.
 
 The first bad origin is the first bad operation.
 """
@@ -40,13 +41,16 @@ class Origin:
 
 
 #: Operations that write a number of the code's into a tensor.
-FILLS = frozenset({"masked_fill", "full", "full_like", "new_full", "fill", "where", "__setitem__", "tensor", "as_tensor",
-                   "array", "scalar_tensor", "masked_scatter", "index_fill", "scatter", "pad", "constant_pad_nd",
-                   "put_along_axis", "fill_diagonal", "constant", "new_tensor", "slice_update", "maximum", "minimum"})
+FILLS = frozenset(
+    """masked_fill full full_like new_full fill where __setitem__ tensor as_tensor array scalar_tensor
+    masked_scatter index_fill scatter pad constant_pad_nd put_along_axis fill_diagonal constant
+    new_tensor slice_update maximum minimum""".split()
+)
 #: Operations that may turn the sign of an intended Inf.
-_TURNS = frozenset({"neg", "negative", "sub", "subtract", "rsub", "mul", "multiply", "div", "divide", "true_divide",
-                    "abs", "pow", "power", "square", "__sub__", "__rsub__", "__neg__", "__mul__", "__rmul__",
-                    "__truediv__", "__abs__", "__pow__", "__isub__", "__imul__"})
+_TURNS = frozenset(
+    """neg negative sub subtract rsub mul multiply div divide true_divide abs pow power square __sub__
+    __rsub__ __neg__ __mul__ __rmul__ __truediv__ __abs__ __pow__ __isub__ __imul__""".split()
+)
 
 
 @dataclass(slots=True)
@@ -55,8 +59,14 @@ class Origins:
 
     found: list[Origin] = field(default_factory=list)
 
-    def judge(self, name: str, inputs: Sequence[tuple[Ranges, int | None]], result: Ranges,
-              constants: Iterable[float], finding) -> int | None:
+    def judge(
+        self,
+        name: str,
+        inputs: Sequence[tuple[Ranges, int | None]],
+        result: Ranges,
+        constants: Iterable[float],
+        finding,
+    ) -> int | None:
         """The mark of a result. ``constants`` are the numbers in the call that are NaN or Inf in the result's dtype;
         ``finding()`` describes the operation when it turns out to be an origin."""
         if result.finite:
@@ -85,8 +95,13 @@ class Origins:
         if known.phase in ("parameter", "input", "buffer") and not known.used_by:
             by = finding()
             self.found[mark].finding = replace(
-                known, used_by=by.operation, path=by.path, class_name=by.class_name, source=by.source,
-                location=by.location)
+                known,
+                used_by=by.operation,
+                path=by.path,
+                class_name=by.class_name,
+                source=by.source,
+                location=by.location,
+            )
 
     def add(self, finding: Finding, intended: bool = False) -> int:
         """A new origin; its mark."""

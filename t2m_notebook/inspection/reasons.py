@@ -12,8 +12,24 @@ _EXP_LIMIT = {"float16": 11.09, "bfloat16": 88.7, "float32": 88.72, "float64": 7
 
 
 #: They move numbers: what comes out was there before, or was given in the call.
-_NO_ARITHMETIC = ("embedding", "masked_fill", "full", "full_like", "fill", "where", "setitem", "tensor", "array", "new_full",
-                  "apply", "getitem", "astype", "to", "half", "type")
+_NO_ARITHMETIC = (
+    "embedding",
+    "masked_fill",
+    "full",
+    "full_like",
+    "fill",
+    "where",
+    "setitem",
+    "tensor",
+    "array",
+    "new_full",
+    "apply",
+    "getitem",
+    "astype",
+    "to",
+    "half",
+    "type",
+)
 
 
 def sentence(text: str) -> str:
@@ -40,13 +56,21 @@ def reason(operation: str, inputs: Sequence[Ranges], outputs: Sequence[Ranges]) 
         if low == edge:
             return f"{word} of {edge} is −Inf; its input holds {edge}"
     if word in ("sqrt", "rsqrt") and low is not None and low <= 0:
-        return (f"the square root of a negative number is NaN; its input goes down to {low:.4g}" if low < 0 else
-                f"1/sqrt(0) is Inf; {_zeros(first)}")
+        return (
+            f"the square root of a negative number is NaN; its input goes down to {low:.4g}"
+            if low < 0
+            else f"1/sqrt(0) is Inf; {_zeros(first)}"
+        )
     if word in ("exp", "expm1", "exp2", "cosh", "sinh", "softplus") and first.maximum is not None:
-        return f"exp overflows {dtype} above {_EXP_LIMIT.get(dtype, 88.7):.4g}; its input reaches {_largest([first]):.4g}"
+        return (
+            f"exp overflows {dtype} above {_EXP_LIMIT.get(dtype, 88.7):.4g}; its input reaches {_largest([first]):.4g}"
+        )
     if word in ("acos", "asin", "arccos", "arcsin", "acosh", "atanh", "arctanh", "arccosh", "erfinv", "logit"):
-        return f"{word} is not defined, or Inf, outside its range; its input goes from {low:.4g} to {first.maximum:.4g}" \
-            if low is not None and first.maximum is not None else ""
+        return (
+            f"{word} is not defined, or Inf, outside its range; its input goes from {low:.4g} to {first.maximum:.4g}"
+            if low is not None and first.maximum is not None
+            else ""
+        )
     if word in ("div", "truediv", "divide", "true_divide", "remainder", "fmod", "reciprocal", "floordiv"):
         divisor = inputs[-1] if len(inputs) > 1 or word == "reciprocal" else None
         if divisor is not None and _holds_zero(divisor):
@@ -56,8 +80,13 @@ def reason(operation: str, inputs: Sequence[Ranges], outputs: Sequence[Ranges]) 
             return f"the quotient is beyond {dtype}'s {limit:.4g}" if limit and not nan else ""
         return "it divides by 0, or a quotient overflows"
     if word in ("softmax", "log_softmax", "scaled_dot_product_attention", "multi_head_attention_forward") and nan:
-        return "a row that is −Inf throughout has no softmax: it is 0/0" if masked or not inputs else \
-            "a row that is masked throughout has no softmax: it is 0/0" if word.startswith("scaled") else ""
+        return (
+            "a row that is −Inf throughout has no softmax: it is 0/0"
+            if masked or not inputs
+            else "a row that is masked throughout has no softmax: it is 0/0"
+            if word.startswith("scaled")
+            else ""
+        )
     if word in ("sub", "subtract", "add", "sum", "mean") and nan and (masked or any(r.positive_inf for r in inputs)):
         return "Inf − Inf is NaN"
     if word in ("pow", "power", "float_power") and low is not None:
@@ -66,8 +95,12 @@ def reason(operation: str, inputs: Sequence[Ranges], outputs: Sequence[Ranges]) 
         if _holds_zero(first):
             return "a negative power of 0 is Inf"
     if word in ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "normalize"):
-        return f"the norm divides by a standard deviation of 0 or overflows {dtype}; its input goes from " \
-               f"{low:.4g} to {first.maximum:.4g}" if low is not None and first.maximum is not None else ""
+        return (
+            f"the norm divides by a standard deviation of 0 or overflows {dtype}; its input goes from "
+            f"{low:.4g} to {first.maximum:.4g}"
+            if low is not None and first.maximum is not None
+            else ""
+        )
     if word in ("std", "var") and nan:
         return "the unbiased variance of one value is 0/0"
     if word == "mean" and nan and not first.count:
@@ -94,17 +127,22 @@ _BACKWARD = (
     ("sqrt", "the derivative of sqrt(x), 1/(2·sqrt(x)), is Inf at 0; add a small number under the root"),
     ("logsumexp", "a slice that is −Inf throughout has no derivative"),
     ("log", "the derivative of log(x), 1/x, is Inf at 0; a 0 that comes back through `where` makes it 0·Inf = NaN"),
-    ("norm", "the derivative of a norm, x/‖x‖, is 0/0 at 0"), ("cdist", "the derivative of a distance at 0 is 0/0"),
+    ("norm", "the derivative of a norm, x/‖x‖, is 0/0 at 0"),
+    ("cdist", "the derivative of a distance at 0 is 0/0"),
     ("std", "the derivative of a standard deviation is 0/0 where all values are equal"),
-    ("pow", "the derivative of xᵖ at 0 is Inf for p < 1"), ("div", "the derivative of a quotient at a divisor of 0 is Inf"),
+    ("pow", "the derivative of xᵖ at 0 is Inf for p < 1"),
+    ("div", "the derivative of a quotient at a divisor of 0 is Inf"),
     ("reciprocal", "the derivative of 1/x at 0 is Inf"),
     ("acos", "the derivative of acos is Inf at −1 and 1; clamp its input a little inside"),
     ("asin", "the derivative of asin is Inf at −1 and 1; clamp its input a little inside"),
-    ("atan2", "the derivative of atan2(y, x) at (0, 0) is 0/0"), ("atanh", "the derivative of atanh at −1 and 1 is Inf"),
+    ("atan2", "the derivative of atan2(y, x) at (0, 0) is 0/0"),
+    ("atanh", "the derivative of atanh at −1 and 1 is Inf"),
     ("prod", "the derivative of a product divides by an element that is 0"),
     ("exp", "the gradient is multiplied by exp(x), which is very large here"),
-    ("softmax", "a row that is −Inf throughout has no softmax"), ("mul", "the product of two large numbers, or 0·Inf"),
-    ("mm", "a product of large gradients and values overflows"), ("addmm", "a product of large gradients overflows"),
+    ("softmax", "a row that is −Inf throughout has no softmax"),
+    ("mul", "the product of two large numbers, or 0·Inf"),
+    ("mm", "a product of large gradients and values overflows"),
+    ("addmm", "a product of large gradients overflows"),
     ("linalg", "the derivative of a decomposition is not defined where singular or eigenvalues are equal or 0"),
 )
 
@@ -112,5 +150,4 @@ _BACKWARD = (
 def backward_reason(node: str) -> str:
     """A sentence for a node of the backward graph, from the name of what it differentiates."""
     word = node.lower().rpartition(".")[2]
-    return next((text for start, text in _BACKWARD if word.lstrip("_").startswith(start)
-                 or f"_{start}" in word), "")
+    return next((text for start, text in _BACKWARD if word.lstrip("_").startswith(start) or f"_{start}" in word), "")

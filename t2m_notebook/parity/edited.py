@@ -16,6 +16,7 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 
 from .cell_text import WrongText, binds, compiled, line_in, said, torch_hint, undefined_names, weights_said
+from .checkpoints import Checkpoints
 from .compare import compare
 from .statements import WATCH, Watched, arrays
 from .torch_calls import instead, torch_calls
@@ -34,6 +35,7 @@ class Bench:
     def __init__(self):
         self.base: dict[str, Any] = {}
         self.generated: dict[str, str] = {}
+        self.points = Checkpoints()
         self.checks: dict[str, list[dict[str, Any]]] = {}
         self.values: dict[str, Any] = {}
         self.weights: dict[str, Any] = {}
@@ -47,9 +49,9 @@ class Bench:
     def live(self, request: dict[str, Any]) -> dict[str, Any]:
         """Take over a port: its text, its checks, the files with weights and recorded values."""
         self.__init__()
-        self.base = {"__name__": "t2m_port", "__file__": "model.py", "checkpoint": lambda value, name="": value}
+        self.base = {"__name__": "t2m_port", "__file__": "model.py"}
         exec(compile(request["prelude"], "<port>", "exec"), self.base)
-        self.base["t2m"] = _Checkpoints()
+        self.base["t2m"], self.base["checkpoint"] = self.points, self.points.checkpoint
         for name, source in request["classes"]:
             self.generated[name] = source
             exec(compiled(source, name), self.base)
@@ -66,6 +68,7 @@ class Bench:
         """Check one class with the given text on every configuration that it has."""
         name, source, tolerance = request["class"], request["source"], request.get("tolerance") or 1.0
         before = _snapshot()
+        self.points.seen.clear()
         started = time.perf_counter()
         answer: dict[str, Any] = {"ok": True, "state": "proven", "message": "", "line": None, "results": [],
                                   "weights": []}
@@ -83,6 +86,7 @@ class Bench:
             answer["state"] = "diverges"
         answer["milliseconds"] = 1e3 * (time.perf_counter() - started)
         answer["left"] = self._torch_left(source) if answer["state"] != "proven" else []
+        answer["left"] += self.points.marks(source)
         answer["dirty"] = _changed(before)
         return answer
 
@@ -317,14 +321,6 @@ def _tighter(found: dict[str, Any], noise: float | None, tolerance: float) -> di
         return found
     return {**found, "ok": False, "allowed": allowed,
             "message": f"max|Δ| {found['difference']:.1e}, allowed {allowed:.1e}"}
-
-
-class _Checkpoints:
-    """What ``t2m.checkpoint(x, "name")`` means in a cell: the value itself."""
-
-    @staticmethod
-    def checkpoint(value: Any, name: str = "") -> Any:
-        return value
 
 
 def _snapshot() -> list[tuple[Any, dict[str, Any]]]:

@@ -17,11 +17,15 @@ def _loaded(request: dict[str, Any]) -> tuple[Any, tuple, dict[str, Any]]:
     """The port's model and the arguments of its example."""
     import mlx.core as mx
 
-    from t2m_notebook.inspection.checkpoints import checkpoint
+    from t2m_notebook.inspection import checkpoints
+
     folder, source = request["folder"], request["source"]
     linecache.cache["model.py"] = (len(source), None, source.splitlines(True), "model.py")
-    names: dict[str, Any] = {"__name__": "t2m_port", "__file__": os.path.join(folder, "model.py"),
-                             "checkpoint": checkpoint}
+    names: dict[str, Any] = {
+        "__name__": "t2m_port",
+        "__file__": os.path.join(folder, "model.py"),
+        **checkpoints.names(),
+    }
     exec(compile(source, "model.py", "exec"), names)
     model = names["load"](folder)
     example = mx.load(os.path.join(folder, "example.safetensors"))
@@ -32,11 +36,14 @@ def _loaded(request: dict[str, Any]) -> tuple[Any, tuple, dict[str, Any]]:
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The report, as JSON data."""
     from t2m_notebook.types import to_data
+
     model, args, kwargs = _loaded(request)
     if request["do"] == "memory":
         from t2m_notebook.inspection.mlx_memory import mlx_memory
+
         return {"ok": True, "report": to_data(mlx_memory(model, args, kwargs, **request.get("options", {})))}
     from t2m_notebook.inspection.mlx_run import mlx_health
+
     return {"ok": True, "report": to_data(mlx_health(model, args, kwargs, backward=request.get("backward", False)))}
 
 

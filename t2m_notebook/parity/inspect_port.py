@@ -33,11 +33,13 @@ def port_health(port: Port, *, backward: bool = False) -> HealthReport:
 def port_memory(port: Port, **options: Any) -> MemoryReport:
     """Active, peak and cache memory of the port, measured in a fresh process."""
     from ..types.memory import MemoryReport
+
     return from_data(MemoryReport, _inspect(port, {"do": "memory", "options": options}))
 
 
 def _inspect(port: Port, request: dict[str, Any]) -> dict[str, Any]:
     from ..port.artefact import call_text, write_files
+
     if port.problems:
         raise NotPortable(f"the MLX side can't run: {port.problems[0]}")
     with tempfile.TemporaryDirectory(prefix="t2m_") as folder:
@@ -52,11 +54,18 @@ def _inspect(port: Port, request: dict[str, Any]) -> dict[str, Any]:
 def run_alone(module: str, request: dict[str, Any], timeout: float = TIMEOUT) -> dict[str, Any]:
     """Run ``python -m module`` with one request and give its answer."""
     from .process import worker_environment
+
     reader, writer = os.pipe()
     try:
-        process = subprocess.Popen([sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL, pass_fds=(writer,), start_new_session=True,
-                                   env={**worker_environment(), "T2M_REPLY": str(writer)})
+        process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(writer,),
+            start_new_session=True,
+            env={**worker_environment(), "T2M_REPLY": str(writer)},
+        )
     finally:
         os.close(writer)
     with os.fdopen(reader) as replies:

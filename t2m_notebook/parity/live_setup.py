@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from ..capture.generalise import same_program
-from ..capture.recording import ModuleCall, Recording, refs
+from ..capture.recording import ModuleCall, Recording, refs, unfolded
 from ..errors import T2MError
 from ..port.values import laid_out
 from .checks import Check, module_checks
@@ -30,7 +30,6 @@ MOST_BYTES = 1 << 29
 
 def live_setup(port: Port, recording: Recording, folder: Path) -> dict[str, Any]:
     """The request that makes a worker know ``port``; its files go to ``folder``."""
-    from ..port.artefact import write_files
     from ..port.whole_file import class_sources, split_source
     written = port.written
     small = dataclasses.replace(written, recording=recording)
@@ -41,7 +40,7 @@ def live_setup(port: Port, recording: Recording, folder: Path) -> dict[str, Any]
     if recording is not port.recording:
         recording.tensors.clear()
     if not (folder / "weights.safetensors").exists():
-        write_files(port, folder)
+        port.weights_file.put(folder)
     classes = [[group.name, text] for group, text in
                zip(written.groups, class_sources(written.groups), strict=True)]
     prelude, load = split_source(port.generated_source, [name for name, _ in classes])
@@ -149,7 +148,7 @@ def in_mlx() -> dict[str, str]:
 
 def _inside(written: Written, call: ModuleCall) -> Iterator[Any]:
     """What ran in the class of ``call`` itself: its operations, its layers, the modules that it calls."""
-    for event in call.events:
+    for event in unfolded(call.events):
         if isinstance(event, ModuleCall) and not event.leaf and event.index not in written.writer.bodies:
             yield from _inside(written, event)  # a chain, written out in place
         else:

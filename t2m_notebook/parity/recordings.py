@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from ..capture import Recording, argument_names, record, refs
 from ..capture.agreement import agrees
 from ..capture.generalise import generalise, same_program
-from ..capture.merging import merge
+from ..capture.merging import Merged, merge
 from ..capture.module_state import attributes_restored
 from ..capture.predicates import evaluate
 from ..capture.recording import Guard
@@ -26,15 +27,25 @@ class Recordings:
 
     best: Recording  # the one whose code holds at most sizes
     others: list[Recording] = field(default_factory=list)  # those that it does not explain
+    different: bool = False  # some of these made other calls
     all: list[Recording] = field(default_factory=list)
+    examples: dict[int, tuple[tuple, dict[str, Any]]] = field(default_factory=dict)  # by id of a recording
 
-    def merged(self) -> Recording | None:
+    @property
+    def largest(self) -> Recording:
+        """The recording of the largest example."""
+        return max(self.all, key=lambda one: sum(math.prod(v.shape) for v in one.values if v.kind == "input"))
+
+    def merged(self) -> Merged | None:
         """All in one, with a branch where the model took another path at some sizes; None where
-        no comparison of sizes explains a path. A size of one (a map shrunk to 1×1) tells nothing
-        of where it belongs, so the recording with the fewest ones is taken for what they share."""
-        base = min(self.all, key=lambda one: _ones(one) / max(1, sum(len(value.shape) for value in one.values)))
-        recording, taken = merge(base, [one for one in self.all if one is not base])
-        return recording if taken else None
+        no comparison of sizes explains a path. A size that shrinks to one tells nothing of where it
+        belongs, so the recording of the largest example is taken for what they share."""
+        largest = self.largest
+        base, others = largest, [one for one in self.all if one is not largest]
+        if id(largest) in self.examples and largest is not self.best:  # its tensors were let go of
+            base = _recorded(largest.model, *self.examples[id(largest)])
+        merged, taken = merge(base, others)
+        return merged if taken else None
 
 
 def recordings_of(example: Recording, args: tuple, kwargs: dict[str, Any]) -> Recordings:
@@ -43,18 +54,19 @@ def recordings_of(example: Recording, args: tuple, kwargs: dict[str, Any]) -> Re
     comparison is likely to come out differently. A model in train mode is run once only, as
     every run changes it."""
     if example.training:
-        return Recordings(example, [], [example])
+        return Recordings(example, all=[example])
     same, different = [], []
     explained: set[str] = set()
+    examples: dict[int, tuple[tuple, dict[str, Any]]] = {}
     for number, (what, other_args, other_kwargs) in enumerate(other_examples(args, kwargs)):
         if what in explained or (what in BRANCHING and _settled(example, same, other_args, other_kwargs)):
             continue
         try:
-            with torch.random.fork_rng(devices=[]), attributes_restored(example.model):
-                other, _ = record(example.model, *fresh(other_args, other_kwargs), keep="boundaries")
+            other = _recorded(example.model, other_args, other_kwargs)
         except T2MError:
             continue  # torch does not take this size
         assert other.root is not None
+        examples[id(other)] = other_args, other_kwargs
         example.expected[number] = [other.tensors[index] for index in refs(other.root.outputs)]
         alike = same_program(example, other)
         (same if alike else different).append(other)
@@ -73,7 +85,13 @@ def recordings_of(example: Recording, args: tuple, kwargs: dict[str, Any]) -> Re
             if other is not one and same_program(one, other):
                 generalise(one, other)
     unlike = [other for other in [example, *same] if other is not best and not agrees(best, other)]
-    return Recordings(best, [*different, *unlike], [example, *same, *different])
+    return Recordings(best, [*different, *unlike], bool(different), [example, *same, *different], examples)
+
+
+def _recorded(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> Recording:
+    """A run that leaves no trace: neither in the random numbers nor in the model's attributes."""
+    with torch.random.fork_rng(devices=[]), attributes_restored(model):
+        return record(model, *fresh(args, kwargs), keep="boundaries")[0]
 
 
 def _settled(example: Recording, same: list[Recording], args: tuple, kwargs: dict[str, Any]) -> bool:

@@ -16,20 +16,23 @@ def batch_and_length(args: tuple, kwargs: Mapping[str, Any]) -> tuple[int, int]:
     if not tensors:
         return 0, 0
     batch = tensors[0].shape[0]
-    sequences = [t for t in tensors if t.shape[0] == batch and (
-        t.dim() == 2 and not t.is_floating_point() or t.dim() == 3)]
-    return batch, sequences[0].shape[1] if sequences and not any(t.dim() == 4 and t.is_floating_point() for t in tensors) else 0
+    sequences = [
+        t for t in tensors if t.shape[0] == batch and (t.dim() == 2 and not t.is_floating_point() or t.dim() == 3)
+    ]
+    return batch, sequences[0].shape[1] if sequences and not any(
+        t.dim() == 4 and t.is_floating_point() for t in tensors
+    ) else 0
 
 
 def other_sizes(args: tuple, kwargs: Mapping[str, Any]) -> list[tuple[str, int, tuple, dict[str, Any]]]:
-    """``(axis, size, args, kwargs)``: twice the batch, twice and three times the length. Whether the model takes them is
+    """``(axis, size, args, kwargs)``: twice the batch, twice and four times the length. Whether the model takes them is
     for torch to say."""
     batch, length = batch_and_length(args, kwargs)
     found = []
     if batch:
         found.append(("batch", 2 * batch, *_at(args, kwargs, 0, batch, batch, 2)))
     if length:
-        found += [("length", factor * length, *_at(args, kwargs, 1, length, batch, factor)) for factor in (2, 3)]
+        found += [("length", factor * length, *_at(args, kwargs, 1, length, batch, factor)) for factor in (2, 4)]
     return found
 
 

@@ -101,8 +101,8 @@ def _both_sides(run: _Run, folder: Path, values: bool) -> Iterator[TraceRow]:
     for number, (step, event) in enumerate(order):
         row = numbered[step] if step is not None else TraceRow(number)
         mlx = _renamed(run.events[event], of_event) if event is not None else None
-        if step is not None and not values:
-            row = dataclasses.replace(row, torch=_without_values(row.torch))
+        if not values:  # they were needed to align
+            row, mlx = dataclasses.replace(row, torch=_without_values(row.torch)), _without_values(mlx)
         if step is None:
             yield TraceRow(number, mlx=mlx, note="MLX alone", error=_failure(run, event))
         elif mlx is None:

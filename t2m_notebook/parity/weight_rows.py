@@ -34,6 +34,8 @@ def weight_table(port: Port, checks: dict[str, CellCheck]) -> tuple[WeightRow, .
                 source = place.get(name, "")
                 before = rows.get(source)
                 if before is not None:
+                    if before.torch_shape != row.torch_shape:
+                        continue  # an instance of other sizes
                     missing = row.state == "missing"
                     rows[source] = dataclasses.replace(before, state=row.state, mlx_name="" if missing else name,
                                                        mlx_shape=() if missing else row.mlx_shape)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..capture.recording import Frame
     from .choices import Choice
     from .rolling import Loop
 
@@ -25,6 +26,7 @@ class Raw:
     place: Any = None
     loop: Loop | None = None  # a loop in place of an expression; ``node`` then lists what it reads
     choice: Choice | None = None  # two ways on in place of an expression; likewise
+    frames: tuple[Frame, ...] = ()  # of the call that it was recorded from; none where the port made it
 
     @property
     def named(self) -> bool:

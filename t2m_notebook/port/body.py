@@ -15,16 +15,19 @@ from typing import Any
 from torch import nn
 
 from ..capture.calls import array_of, bind_call, to_arrays
-from ..capture.recording import Branch, ModuleCall, OpCall, Recording, Ref, flatten, location, refs
+from ..capture.recording import Branch, Frame, ModuleCall, OpCall, Recording, Ref, flatten, location, refs
 from ..errors import Refused
 from ..rules import Array, Expr, Order, OutputFacts, bind, emit_layer_call, emit_op, op_rule, to_node
 from ..rules.substitute import mentions
 from .arguments import bound_arguments, structure_node
 from .assignments import Key, Raw
 from .branching import write_branch
+from .functions import Functions
+from .invocations import levels
 from .layout import LayoutPlan, Step, is_linear
 from .loops import collapse
 from .names import assigned_names, attribute_name, names_through_returns, variable_name
+from .outlining import outline
 from .resolving import Resolver
 from .rolling import roll
 from .scopes import escapes, producers
@@ -67,6 +70,7 @@ class BodyWriter:
         self.views = Views(recording, plan)
         self.owners = producers(recording)
         self.escapes = escapes(recording, self.owners)
+        self.functions = Functions(recording)
 
     def write(self, call: ModuleCall) -> Body:
         """The body of ``call``; those of the calls below are written on the way."""
@@ -115,6 +119,7 @@ class _Writing:
         self.made: set[Key] = set()
         self.signature = bound_arguments(call)
         self.places: dict[int, Any] = {}
+        self.frames: tuple[Frame, ...] = ()  # of the event that is being written
 
     # -- events ---------------------------------------------------------------------------
 
@@ -143,6 +148,7 @@ class _Writing:
         if isinstance(event, Branch):
             return write_branch(self, event)
         self._refresh(event.index)
+        self.frames = event.frames
         if isinstance(event, OpCall):
             self._operation(event)
         elif event.leaf:
@@ -246,6 +252,8 @@ class _Writing:
         if event.mutated and step.outputs == [after for _, after in event.mutated]:
             targets = step.outputs
             old = self._name_hint(event.mutated[0][0])
+            if not all(self._made_beside(before, event) for before, _ in event.mutated):
+                self.frames = ()  # no function of its own: it changes what its caller holds
             values = list(value) if isinstance(value, (tuple, list)) else [value]
             for target, item in zip(targets, values, strict=False):
                 self._add([target], to_node(item), (), hint=old)
@@ -254,8 +262,16 @@ class _Writing:
         self._assign(event.outputs, value, names, hint, place, f"t{event.index}")
         self.writer.views.note(event)
 
+    def _made_beside(self, index: int, event: OpCall) -> bool:
+        """Whether a value was made by the very invocation of a function that ``event`` belongs to."""
+        helpers = self.writer.functions.helpers
+        raw = next((raw for raw in reversed(self.raws) if index in raw.targets), None)
+        own = [frame.identity for frame, _ in levels(event.frames, helpers)]
+        return raw is not None and own == [frame.identity for frame, _ in levels(raw.frames, helpers)]
+
     def _write_through(self, event: OpCall) -> None:
         """After a write in place: what the written value is a view of gets its new content."""
+        self.frames = ()  # it may reach beyond the function that wrote
         try:
             for before, after in event.mutated:
                 for key, build in self.writer.views.after_write(before, after):
@@ -266,6 +282,7 @@ class _Writing:
 
     def _refresh(self, until: int) -> None:
         """Values that a write through another view changed are taken anew before they are read."""
+        self.frames = ()
         try:
             for index, build in self.writer.views.refreshed(until):
                 unseen = [key for key in mentions(to_node(build))[0] if isinstance(key, str) and not self._visible(key)]
@@ -360,7 +377,7 @@ class _Writing:
             if made is not None and not made.names:
                 made.names = names
             return
-        self.raws.append(Raw(targets, node, names, unpack, hint, place))
+        self.raws.append(Raw(targets, node, names, unpack, hint, place, frames=self.frames))
         self.made.update(targets)
 
     def _assign(self, outputs: Any, value: Any, names: tuple[str, ...], hint: str, place: Any, temporary: str) -> None:
@@ -404,7 +421,7 @@ class _Writing:
     # -- finishing --------------------------------------------------------------------------
 
     def _finish(self, returned: ast.expr | None) -> None:
-        raws = arrange(roll(self.raws, returned, self._size_at), returned)
+        raws = arrange(outline(self, roll(self.raws, returned, self._size_at), returned), returned)
         resolver = Resolver(self)
         statements = collapse(resolver.write(raws, returned))
         self.body.parameters = resolver.parameters()

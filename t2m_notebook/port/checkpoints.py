@@ -28,6 +28,14 @@ def remove_checkpoints(source: str) -> str:
     return changed.visit(_Imports(names, _used(changed))).code
 
 
+def without_checkpoints(text: str) -> str:
+    """The text of a cell without its checkpoints; as it is where it can't be parsed yet."""
+    try:
+        return remove_checkpoints(text)
+    except cst.ParserSyntaxError:
+        return text
+
+
 class _Names(cst.CSTVisitor):
     """What the package and its function are called in this source."""
 
@@ -63,9 +71,16 @@ class _Names(cst.CSTVisitor):
         if not isinstance(node, cst.Call) or not node.args or any(argument.star for argument in node.args):
             return None
         function = node.func
-        ours = isinstance(function, cst.Name) and function.value in self.functions or (
-            isinstance(function, cst.Attribute) and function.attr.value == "checkpoint"
-            and isinstance(function.value, cst.Name) and function.value.value in self.packages)
+        ours = (
+            isinstance(function, cst.Name)
+            and function.value in self.functions
+            or (
+                isinstance(function, cst.Attribute)
+                and function.attr.value == "checkpoint"
+                and isinstance(function.value, cst.Name)
+                and function.value.value in self.packages
+            )
+        )
         if not ours:
             return None
         by_name = {a.keyword.value: a.value for a in node.args if a.keyword is not None}
@@ -112,8 +127,11 @@ class _Removal(cst.CSTTransformer):
         return after.with_changes(lpar=after.lpar[1:], rpar=after.rpar[:-1]) if after.lpar else None
 
     def leave_SimpleStatementLine(self, original_node, updated_node):
-        before = [part for part in original_node.body
-                  if not (isinstance(part, cst.Expr) and self.names.looks_at(part.value) is not None)]
+        before = [
+            part
+            for part in original_node.body
+            if not (isinstance(part, cst.Expr) and self.names.looks_at(part.value) is not None)
+        ]
         if len(before) == len(original_node.body):
             return updated_node
         kept = [new for old, new in zip(original_node.body, updated_node.body, strict=True) if old in before]
@@ -132,13 +150,19 @@ class _Imports(cst.CSTTransformer):
         self.names, self.used = names, used
 
     def leave_Import(self, original_node, updated_node):
-        kept = [a for a in updated_node.names if not (
-            m.matches(a.name, m.Name(PACKAGE)) and (a.evaluated_alias or PACKAGE) not in self.used)]
+        kept = [
+            a
+            for a in updated_node.names
+            if not (m.matches(a.name, m.Name(PACKAGE)) and (a.evaluated_alias or PACKAGE) not in self.used)
+        ]
         return _without_comma(updated_node, kept)
 
     def leave_ImportFrom(self, original_node, updated_node):
-        if updated_node.module is None or not m.matches(updated_node.module, m.Name(PACKAGE)) or isinstance(
-                updated_node.names, cst.ImportStar):
+        if (
+            updated_node.module is None
+            or not m.matches(updated_node.module, m.Name(PACKAGE))
+            or isinstance(updated_node.names, cst.ImportStar)
+        ):
             return updated_node
         kept = [a for a in updated_node.names if (a.evaluated_alias or a.evaluated_name) in self.used]
         return _without_comma(updated_node, kept)

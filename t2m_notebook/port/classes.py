@@ -17,6 +17,7 @@ from ..capture.recording import ModuleCall, Recording
 from ..rules.substitute import copied
 from .block_source import used_blocks
 from .body import Body, BodyWriter
+from .folding import Fold
 from .layout import LayoutPlan
 from .names import RESERVED, attribute_name, variable_name
 from .structure import Structure
@@ -48,6 +49,7 @@ class Group:
     parameters: list[tuple[str, list[Any]]] = field(default_factory=list)  # constructor argument, value per instance
     node: ast.ClassDef | None = None
     problem: str = ""
+    functions: list[ast.FunctionDef] = field(default_factory=list)  # that it is the first to use
 
     @property
     def paths(self) -> list[str]:
@@ -78,13 +80,20 @@ class ClassWriter:
             self.used_tensors.update(body.tensors)
             for name, index in body.constants.items():
                 self.constants[f"{body.call.path}.{name}" if body.call.path else name] = index
-        self.reserved = self._block_names()
+        functions = self.writer.functions
+        functions.finish(body.statements for body in self.writer.bodies.values())
+        self.reserved = self._block_names() | functions.by_name.keys()
         self._heights()
         for height in sorted({i.height for i in self.instances.values()}):
             level = [i for i in self.instances.values() if i.height == height]
             for instance in level:
                 instance.init = self._init(instance)
             self._group(level)
+        placed: set[str] = set()
+        for group in self.groups:
+            used = [f for f in functions.used_in([group.node]) if f.name not in placed]  # type: ignore[list-item]
+            group.functions = [function.node for function in used]
+            placed.update(function.name for function in used)
         return self.groups
 
     def _block_names(self) -> set[str]:
@@ -92,7 +101,8 @@ class ClassWriter:
         after the block, would hide it."""
         constructors = [layer.layer.constructor.node for path, layer in self.layer_of.items()
                         if path in self.used_modules and layer.layer.constructor is not None]
-        trees = [*constructors, *(s for body in self.writer.bodies.values() for s in body.statements)]
+        trees = [*constructors, *(s for body in self.writer.bodies.values() for s in body.statements),
+                 *(s for function in self.writer.functions.by_name.values() for s in function.statements)]
         names = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
         return {block.name for block in used_blocks(names)[0]} | RESERVED
 
@@ -346,28 +356,8 @@ class _Put(ast.NodeTransformer):
         return self.replace.get(id(node), node)
 
 
-class _Fold(ast.NodeTransformer):
-    """``-1`` as one constant, so that 1 and -1 differ in the number only."""
-
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
-        self.generic_visit(node)
-        inner = node.operand
-        if isinstance(node.op, ast.USub) and isinstance(inner, ast.Constant) and type(inner.value) in (int, float):
-            return ast.Constant(-inner.value)
-        return node
-
-
 def _fold(statement: ast.stmt) -> ast.stmt:
-    return _Fold().visit(statement)
-
-
-class Unfold(ast.NodeTransformer):
-    """Back to ``-1`` as Python writes it."""
-
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        if type(node.value) in (int, float) and str(node.value).startswith("-"):
-            return ast.UnaryOp(ast.USub(), ast.Constant(-node.value))
-        return node
+    return Fold().visit(statement)
 
 
 def _constant(value: Any) -> ast.expr:

@@ -51,10 +51,10 @@ class Resolver:
             while isinstance(base, ast.Subscript):
                 base = base.value
             until[base.id] = max(until.get(base.id, -1), last.get(key, -1))
-        self.taken = reserved
         # A local variable must not hide a function that the body calls.
         functions = {node.id: len(raws) + 1 for raw in raws for tree in nodes_in(raw) for node in ast.walk(tree)
                      if isinstance(node, ast.Name) and not node.id.startswith("$")}
+        self.taken = reserved | functions.keys()
         statements = self._sequence(raws, last, {**until, **functions})
         if returned is not None:
             statements.append(ast.Return(self.resolve(returned)))

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 from ..rules.substitute import copied
 from .block_source import used_blocks
-from .classes import Group, Unfold
+from .classes import Group
+from .folding import Unfold
 
 _LOAD = '''
 def load(folder=Path(__file__).parent):
@@ -36,6 +37,10 @@ def _unparse(group: Group) -> str:
     title = f"Ported from {group.cls.__module__}.{group.cls.__qualname__}." if group.cls.__module__ != "__main__" \
         else f"Ported from {group.cls.__qualname__}."
     return "\n".join([lines[0], f'    """{title}"""', "", *lines[1:]])
+
+
+def _function(node: ast.FunctionDef) -> str:
+    return ast.unparse(ast.fix_missing_locations(Unfold().visit(copied(node))))
 
 
 def names_in(source: str) -> set[str]:
@@ -73,13 +78,14 @@ def file_source(groups: list[Group], header: str, edits: Mapping[str, str] | Non
     """The whole file, with the texts of ``edits`` in the place of the classes of their names. A
     generated class never has the name of a block that the file needs."""
     edits = edits or {}
-    classes = [edits.get(group.name) or _unparse(group) for group in groups]
+    classes = [text for group in groups
+               for text in (*map(_function, group.functions), edits.get(group.name) or _unparse(group))]
     text = "\n\n\n".join(classes)
     used: set[str] = set()
     for one in classes:
         with contextlib.suppress(SyntaxError):  # a half-typed text is told when the file is loaded
             used |= names_in(one)
-    used -= {group.name for group in groups}
+    used -= {node.name for group in groups for node in (group, *group.functions)}
     blocks, imports = used_blocks(used)
     lines = [f'"""{header}"""', ""]
     standard = set(imports)

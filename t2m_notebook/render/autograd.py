@@ -55,6 +55,8 @@ def value_text(value: TensorValue | None, most: int = _MOST_SHOWN) -> str:
     low, high = (min(finite), max(finite)) if finite else (value.minimum, value.maximum)
     if low is None or high is None:
         return f"{shape_text(value.shape)}{bad}"
+    if low == high and not bad:
+        return f"{shape_text(value.shape)}, all {number_text(low)}"
     return f"{shape_text(value.shape)} in {number_text(low)} … {number_text(high)}{bad}"
 
 
@@ -88,11 +90,12 @@ def node_name(node: GradientNode) -> str:
 
 
 def equation(node: GradientNode) -> str:
-    """``c = a · b``; without a name ``relu(…)``."""
+    """``c = a · b``, or ``c = mul`` where an operand has no name; without one of its own ``mul #3 = a · b``."""
     if node.kind == "leaf":
         return node_name(node)
-    expression = visible(node.expression or short_operation(node))
-    return f"{visible(node.label)} = {expression}" if node.label else expression
+    whole = bool(node.expression) and "…" not in node.expression
+    what = visible(node.expression) if whole else visible(short_operation(node)) if node.label else ""
+    return f"{node_name(node)} = {what}" if what else node_name(node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +212,8 @@ def head_words(graph: GradientGraph) -> tuple[str, tuple[str, ...]]:
     """The title (``L = 900``), and facts about the graph."""
     operations = sum(node.kind != "leaf" for node in graph.nodes)
     roots = [graph.nodes[index] for index in graph.roots]
-    title = ", ".join(f"{node_name(node)} = {value_text(node.value)}" for node in roots[:3])
+    title = ", ".join(node_name(node) + (f" = {value_text(node.value)}" if node.value is not None else "")
+                      for node in roots[:3])
     saved = sum(1 for node in graph.nodes for _ in node.saved)
     facts = [plural(operations, "operation"), _leaves(len(graph.nodes) - operations)]
     facts += [plural(saved, "saved tensor")] if saved else []
@@ -232,6 +236,7 @@ def mlx_line(side: MLXGradients) -> str:
         return side.problem
     mark = {True: "✓", False: "✗", None: "–"}[side.ok]
     compared = [c for c in side.comparisons if c.ok is not None]
+    small = sum(c.ok is None and c.mlx is not None for c in side.comparisons)
     if len(side.comparisons) <= 4 and all(c.mlx is not None and len(c.mlx.numbers or range(9)) == 1
                                           for c in side.comparisons) and side.comparisons and not side.value_is:
         values = ", ".join(value_text(c.mlx) for c in side.comparisons)
@@ -241,7 +246,7 @@ def mlx_line(side: MLXGradients) -> str:
     equal = sum(c.ok is True for c in compared)
     worst = max((c.max_difference or 0.0 for c in compared), default=0.0)
     return (f"{side.function} → {value}; {equal} of {plural(len(side.comparisons), 'gradient')} equal "
-            f"to torch's, max|Δ| {difference_text(worst)} {mark}")
+            f"to torch's, max|Δ| {difference_text(worst)}{f', {small:,} too small to tell' if small else ''} {mark}")
 
 
 def comparison_words(one: GradientComparison) -> tuple[str, str, str, str, str, str]:
@@ -251,10 +256,17 @@ def comparison_words(one: GradientComparison) -> tuple[str, str, str, str, str, 
     name = visible(one.name) if one.name == one.mlx_name else f"{visible(one.name)} → {visible(one.mlx_name)}"
     if one.shape:
         name += f"  {shape_text(one.shape)}"
-    shape = f"{shape_text(one.shape)} in "
-    return (glyph, name, value_text(one.torch).removeprefix(shape),
-            value_text(one.mlx).removeprefix(shape) if one.mlx else "",
+    return (glyph, name, _size_text(one.torch), _size_text(one.mlx) if one.mlx else "",
             difference_text(one.max_difference), visible(where))
+
+
+def _size_text(value: TensorValue | None) -> str:
+    """A small gradient's numbers, or how large a larger one gets: ``max 1.2e-07``."""
+    if value is None or value.layout != "strided" or (value.numbers is not None and len(value.numbers) <= _MOST_SHOWN):
+        return value_text(value)
+    found = [abs(n) for n in (value.minimum, value.maximum, *(value.numbers or ())) if n is not None and n - n == 0]
+    bad = f", {plural(value.nonfinite, 'number')} NaN or Inf" if value.nonfinite else ""
+    return f"max {number_text(max(found))}{bad}" if found else value_text(value)
 
 
 def graph_text(graph: GradientGraph, width: int = 120, limit: int = MOST_STEPS) -> str:

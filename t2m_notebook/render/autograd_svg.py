@@ -13,6 +13,7 @@ from t2m_notebook.render.autograd import (
     equation,
     head_words,
     mlx_line,
+    node_name,
     remarks,
     short_operation,
     value_text,
@@ -25,6 +26,7 @@ from t2m_notebook.types import GradientGraph, MLXGradients, shape_text
 
 CHARACTER, HEIGHT, MLX_HEIGHT = 6.8, 46.0, 26.0  # of the boxes' text, in CSS pixels
 _NARROW, _WIDE = 84.0, 290.0
+_SHRINKS = 1700.0
 MOST_PRIMITIVES = 400  # of MLX's graph that are drawn
 
 STYLE = """
@@ -71,8 +73,8 @@ def box_of(graph: GradientGraph, words: Words, members: Sequence[int], name: str
     node = graph.nodes[members[0]]
     shape = shape_text(node.outputs[0].shape) if node.outputs else ""
     title = equation(node)
-    if "…" in title or len(title) > 30:  # operands without a name tell nothing
-        title = " = ".join(filter(None, (visible(node.label), "" if node.kind == "leaf" else short_operation(node))))
+    if len(title) > 30 and node.kind != "leaf":
+        title = f"{visible(node.label)} = {short_operation(node)}" if node.label else node_name(node)
     value = value_text(node.value) if node.value is not None and len(node.value.numbers or range(9)) <= 4 else shape
     gradient = words.gradient(node.index) if any(v is not None for v in node.incoming) else \
         "no gradient" if graph.measured else ""
@@ -83,7 +85,8 @@ def box_of(graph: GradientGraph, words: Words, members: Sequence[int], name: str
         "leaf": "t2m-leaf", "custom function": "t2m-custom"}.get(node.kind, "t2m-operation")
     room = int(_WIDE / CHARACTER) - 2
     value = clip(value, 22)
-    gradient = gradient.removeprefix(f"{shape} in ") if shape and value == shape else gradient
+    if shape and value == shape:
+        gradient = gradient.removeprefix(f"{shape} in ").removeprefix(f"{shape}, ")
     return Box(clip(title, max(room - len(value) - 2, 10)), value, clip(gradient, room),
                "\n".join(filter(None, about)), kind)
 
@@ -156,8 +159,9 @@ def mlx_svg(side: MLXGradients) -> str:
 def _svg(parts: list[str], placed: Placed, label: str) -> str:
     width, height = placed.width + 24, placed.height + 24
     style = palette(".t2m-graph") + STYLE
+    fits = ' style="max-width:100%;height:auto"' if width <= _SHRINKS else ""  # a wider one would be too small to read
     return (f'<svg xmlns="http://www.w3.org/2000/svg" class="t2m-graph" role="img" aria-label="{escape(label)}" '
-            f'width="{width:.0f}" height="{height:.0f}" viewBox="-12 -12 {width:.0f} {height:.0f}">'
+            f'width="{width:.0f}" height="{height:.0f}"{fits} viewBox="-12 -12 {width:.0f} {height:.0f}">'
             f"<style>{style}</style>{''.join(parts)}</svg>")
 
 

@@ -78,7 +78,7 @@ def weight_text(row: WeightRow) -> str:
 def check_text(check: CellCheck, source: str = "") -> str:
     """The check for a terminal or a log. ``source`` is the class's text that the lines count in."""
     lines, text = [check_line(check)], source.splitlines()
-    if check.message:
+    if check.message and check.message != check.text:
         lines.append(f"  {visible(check.message)}")
     for mark in check.marks[:_MOST_MARKS]:
         lines.append(f"  line {mark.line}: {_line(text, mark.line).strip()}")
@@ -96,7 +96,7 @@ def check_html(check: CellCheck, source: str = "") -> str:
     """The check as one self-contained HTML fragment."""
     status, scope, text = COLOURS.get(check.state, Status.UNSEEN), ".t2m-static", source.splitlines()
     parts = []
-    if check.message:
+    if check.message and check.message != check.text:
         parts.append(f'<div class="t2m-said">{escape(visible(check.message))}</div>')
     if check.marks:
         rows = "".join(_mark_html(mark, text, check.message) for mark in check.marks[:_MOST_MARKS])
@@ -131,7 +131,7 @@ def _mark_html(mark: Mark, text: list[str], said: str) -> str:
 
 def _fix_title(fix: Fix) -> str:
     measured = f" (max|Δ| {difference_text(fix.difference)} with it)" if fix.difference is not None else ""
-    return f"{visible(fix.message)}{measured}"
+    return f"{visible(fix.kind)}: {visible(fix.message)}{measured}"
 
 
 def _fix_html(fix: Fix) -> str:

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-GAP_ALONG, GAP_ACROSS = 84, 16  # CSS pixels between layers, and between neighbours in one
+GAP_ALONG, GAP_DOWN, GAP_ACROSS = 84, 40, 16  # CSS pixels between layers, and between neighbours in one
 _INCH = 72
 _SWEEPS = 6
 _DOT_SECONDS = 10
@@ -29,20 +29,21 @@ class Placed:
 
 
 def lay_out(sizes: Mapping[str, tuple[float, float]], edges: Sequence[tuple[str, str]], *,
-            use_dot: bool = True, downwards: bool = False) -> Placed:
+            use_dot: bool = True, downwards: bool = False, gap: float = GAP_ALONG) -> Placed:
     """Places boxes of the given ``(width, height)`` along ``edges``, which have no cycle: from left to
     right, or ``downwards``."""
     edges = list(dict.fromkeys((tail, head) for tail, head in edges if tail in sizes and head in sizes))
     if not sizes:
         return Placed({}, {}, 0, 0)
     if downwards:  # the same with the axes exchanged
-        placed = lay_out({name: (h, w) for name, (w, h) in sizes.items()}, edges, use_dot=use_dot)
+        placed = lay_out({name: (h, w) for name, (w, h) in sizes.items()}, edges, use_dot=use_dot,
+                         gap=GAP_DOWN)
         return Placed({name: (y, x) for name, (x, y) in placed.corners.items()},
                       {edge: tuple((y, x) for x, y in path) for edge, path in placed.paths.items()},
                       placed.height, placed.width)
-    if use_dot and len(sizes) <= _LARGEST_FOR_DOT and (placed := _by_dot(sizes, edges)):
+    if use_dot and len(sizes) <= _LARGEST_FOR_DOT and (placed := _by_dot(sizes, edges, gap)):
         return placed
-    return layered(sizes, edges)
+    return layered(sizes, edges, gap)
 
 
 def is_long(sizes: Mapping[str, tuple[float, float]], edges: Sequence[tuple[str, str]], most: int = 9) -> bool:
@@ -50,22 +51,24 @@ def is_long(sizes: Mapping[str, tuple[float, float]], edges: Sequence[tuple[str,
     return len(_layers(sizes, [(t, h) for t, h in edges if t in sizes and h in sizes])[0]) > most
 
 
-def dot_source(sizes: Mapping[str, tuple[float, float]], edges: Sequence[tuple[str, str]]) -> str:
+def dot_source(sizes: Mapping[str, tuple[float, float]], edges: Sequence[tuple[str, str]],
+               gap: float = GAP_ALONG) -> str:
     """The boxes without their text, for ``dot`` to place."""
     numbers = {name: number for number, name in enumerate(sizes)}
-    lines = [f"digraph g {{ rankdir=LR; ranksep={GAP_ALONG / _INCH:.3f}; nodesep={GAP_ACROSS / _INCH:.3f};",
+    lines = [f"digraph g {{ rankdir=LR; ranksep={gap / _INCH:.3f}; nodesep={GAP_ACROSS / _INCH:.3f};",
              "node [shape=box, fixedsize=true, label=\"\"]; edge [dir=none];"]
     lines += [f"n{numbers[name]} [width={w / _INCH:.4f}, height={h / _INCH:.4f}];" for name, (w, h) in sizes.items()]
     lines += [f"n{numbers[tail]} -> n{numbers[head]};" for tail, head in edges]
     return "\n".join([*lines, "}"])
 
 
-def _by_dot(sizes: Mapping[str, tuple[float, float]], edges: Sequence[tuple[str, str]]) -> Placed | None:
+def _by_dot(sizes: Mapping[str, tuple[float, float]], edges: Sequence[tuple[str, str]],
+            gap: float) -> Placed | None:
     program = shutil.which("dot")
     if program is None:
         return None
     try:
-        done = subprocess.run([program, "-Tplain"], input=dot_source(sizes, edges), capture_output=True, text=True,
+        done = subprocess.run([program, "-Tplain"], input=dot_source(sizes, edges, gap), capture_output=True, text=True,
                               timeout=_DOT_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError):
         return None  # too old, too slow or broken: the own layout is always there
@@ -93,7 +96,8 @@ def read_plain(text: str, sizes: Mapping[str, tuple[float, float]]) -> Placed | 
     return Placed(corners, paths, width, height) if len(corners) == len(sizes) else None
 
 
-def layered(sizes: Mapping[str, tuple[float, float]], edges: Sequence[tuple[str, str]]) -> Placed:
+def layered(sizes: Mapping[str, tuple[float, float]], edges: Sequence[tuple[str, str]],
+            gap: float = GAP_ALONG) -> Placed:
     """Layers by the longest way to an end, ordered to cross little, each box near what it is joined to."""
     layers, follow, lead, extent, routes = _layers(sizes, edges)
     for sweep in range(_SWEEPS):
@@ -112,7 +116,7 @@ def layered(sizes: Mapping[str, tuple[float, float]], edges: Sequence[tuple[str,
             if name in sizes:
                 corners[name] = (x + (wide - sizes[name][0]) / 2, across[name] - sizes[name][1] / 2 - top)
         starts.append((x, wide))
-        x += wide + GAP_ALONG
+        x += wide + gap
     starts.reverse()
     depth = {name: number for number, layer in enumerate(layers) for name in layer}
     paths = {}
@@ -124,7 +128,7 @@ def layered(sizes: Mapping[str, tuple[float, float]], edges: Sequence[tuple[str,
         points.append((corners[head][0], corners[head][1] + sizes[head][1] / 2))
         paths[tail, head] = _curve(points)
     height = max(across[name] + extent[name] / 2 for name in across) - top
-    return Placed(corners, paths, x - GAP_ALONG, height)
+    return Placed(corners, paths, x - gap, height)
 
 
 def _layers(sizes, edges):

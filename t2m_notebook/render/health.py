@@ -35,9 +35,13 @@ def verdict(report: HealthReport) -> tuple[Status, str]:
 
 def facts(report: HealthReport) -> str:
     """``torch · forward, backward · 57 operations · 3 steps``."""
-    words = [report.framework + (" and mlx" if report.mlx is not None else ""), ", ".join(report.phases),
-             plural(report.operations, "operation"), plural(report.steps, "step") if report.steps else "",
-             f"{report.seconds:.2f} s"]
+    words = [
+        report.framework + (" and mlx" if report.mlx is not None else ""),
+        ", ".join(report.phases),
+        plural(report.operations, "operation"),
+        plural(report.steps, "step") if report.steps else "",
+        f"{report.seconds:.2f} s",
+    ]
     return " · ".join(word for word in words if word)
 
 
@@ -70,9 +74,19 @@ def row_cells(row: TensorHealth) -> tuple[str, ...]:
     values, note = row.ranges, row.note
     if values.denormals:
         note = f"{note}; {plural(values.denormals, 'denormal')}".removeprefix("; ")
-    return (row.phase, visible(row.mark or row.operation), visible(row.path), row.location.text if row.location else "",
-            shape_text(values.shape), values.dtype, number_text(values.minimum), number_text(values.maximum),
-            values.bad_text, headroom_text(values.headroom), note)
+    return (
+        row.phase,
+        visible(row.mark or row.operation),
+        visible(row.path),
+        row.location.text if row.location else "",
+        shape_text(values.shape),
+        values.dtype,
+        number_text(values.minimum),
+        number_text(values.maximum),
+        values.bad_text,
+        headroom_text(values.headroom),
+        note,
+    )
 
 
 def finding_lines(finding: Finding) -> list[str]:
@@ -91,15 +105,27 @@ def sections(report: HealthReport) -> list[tuple[str, Status, list[str]]]:
         if lines:
             found.append((title, status, lines))
 
-    add("More that came out", Status.DIVERGES, [f.text for f in report.bad if f not in (
-        report.first_forward, report.first_backward)])
+    add(
+        "More that came out",
+        Status.DIVERGES,
+        [f.text for f in report.bad if f not in (report.first_forward, report.first_backward)],
+    )
     add("On purpose", Status.MAPPED, [f.text for f in report.intended])
     add("Made, but nothing came of it", Status.PARTIAL, [f.text for f in report.absorbed])
-    add("Close to the dtype's limit", Status.PARTIAL, [
-        f"{_named(t)}: largest magnitude {number_text(_largest(t))} of {t.ranges.dtype}, "
-        f"{headroom_text(t.ranges.headroom)} left" for t in report.close])
-    add("Denormal numbers", Status.PARTIAL, [f"{_named(t)}: {t.ranges.denormals:,} of {t.ranges.count:,}"
-                                             for t in report.denormal])
+    add(
+        "Close to the dtype's limit",
+        Status.PARTIAL,
+        [
+            f"{_named(t)}: largest magnitude {number_text(_largest(t))} of {t.ranges.dtype}, "
+            f"{headroom_text(t.ranges.headroom)} left"
+            for t in report.close
+        ],
+    )
+    add(
+        "Denormal numbers",
+        Status.PARTIAL,
+        [f"{_named(t)}: {t.ranges.denormals:,} of {t.ranges.count:,}" for t in report.denormal],
+    )
     add("Dead or saturated activations", Status.PARTIAL, [f"{_named(t)}: {t.note}" for t in report.dead])
     add("Checkpoints", Status.PROVEN, [f"{t.mark}: {t.ranges.text}" for t in report.checkpoints])
     return [(title, status, [visible(line) for line in lines]) for title, status, lines in found]
@@ -107,8 +133,11 @@ def sections(report: HealthReport) -> list[tuple[str, Status, list[str]]]:
 
 def _named(row: TensorHealth) -> str:
     place = row.location.text if row.location else ""
-    return " ".join(part for part in (row.mark or row.operation, f"in {row.path}" if row.path else "",
-                                      f"({place})" if place else "") if part)
+    return " ".join(
+        part
+        for part in (row.mark or row.operation, f"in {row.path}" if row.path else "", f"({place})" if place else "")
+        if part
+    )
 
 
 def _largest(row: TensorHealth) -> float:
@@ -154,15 +183,26 @@ def health_rich(report: HealthReport, *, limit: int = MOST_LINES) -> Group:
     from rich.text import Text
 
     status, score = verdict(report)
-    parts = [Text.assemble((visible(report.model), "bold"), "  ", (f"{status.glyph} {score}", TERMINAL[status]),
-                           (f"  {facts(report)}", "dim"))]
+    parts = [
+        Text.assemble(
+            (visible(report.model), "bold"),
+            "  ",
+            (f"{status.glyph} {score}", TERMINAL[status]),
+            (f"  {facts(report)}", "dim"),
+        )
+    ]
     for side in (report, report.mlx):
         if side is None:
             continue
         parts += [Text(f"\n{side.framework}", "bold")] if report.mlx is not None else []
         for line in _side_text(side, limit):
-            colour = TERMINAL[Status.DIVERGES] if line.startswith(Status.DIVERGES.glyph) else \
-                "dim" if line.startswith("    ") else ""
+            colour = (
+                TERMINAL[Status.DIVERGES]
+                if line.startswith(Status.DIVERGES.glyph)
+                else "dim"
+                if line.startswith("    ")
+                else ""
+            )
             parts.append(Text(line, colour))
     return Group(*parts)
 
@@ -190,32 +230,37 @@ def _side_html(report: HealthReport, named: bool) -> Iterable[str]:
         yield fold_html(f"{status.glyph} {title} · {len(texts):,}", inside, is_open=len(texts) <= 4)
     yield from (f'<div class="t2m-note">{escape(visible(note))}</div>' for note in report.notes)
     if report.tensors:
-        yield fold_html(f"{plural(len(report.tensors), 'tensor')} in the order in which they were made",
-                        table_html(report.tensors))
+        yield fold_html(
+            f"{plural(len(report.tensors), 'tensor')} in the order in which they were made", table_html(report.tensors)
+        )
 
 
 def finding_html(title: str, finding: Finding) -> str:
     """A finding as HTML: the sentence, and the ranges in monospace."""
     first, *rest = finding_lines(finding)
-    ranges = "".join(f"<br><span class='t2m-dim' style='font:12px/1.6 var(--t2m-mono)'>{escape(line)}</span>"
-                     for line in rest)
+    ranges = "".join(
+        f"<br><span class='t2m-dim' style='font:12px/1.6 var(--t2m-mono)'>{escape(line)}</span>" for line in rest
+    )
     return f'<b class="t2m-DIVERGES">{Status.DIVERGES.glyph}</b> {escape(title)}: <b>{escape(first)}</b>{ranges}'
 
 
 def table_html(rows: Sequence[TensorHealth]) -> str:
     """Measured tensors as a table, at most :data:`MOST_HTML_ROWS`."""
     right = (6, 7, 9)
-    heads = "".join(f'<th{" class=t2m-r" if i in right else ""}>{escape(h)}</th>' for i, h in enumerate(HEADS))
+    heads = "".join(f"<th{' class=t2m-r' if i in right else ''}>{escape(h)}</th>" for i, h in enumerate(HEADS))
     lines = []
     for row in rows[:MOST_HTML_ROWS]:
         status = row_status(row)
         cells = [escape(cell) for cell in row_cells(row)]
         cells[1] = f'<b class="t2m-{status}">{status.glyph}</b> {cells[1]}'
-        lines.append("<tr>" + "".join(
-            f'<td class="{"t2m-r " if i in right else ""}{"t2m-dim" if i in (0, 3, 5) else ""}">{cell}</td>'
-            for i, cell in enumerate(cells)) + "</tr>")
+        lines.append(
+            "<tr>"
+            + "".join(
+                f'<td class="{"t2m-r " if i in right else ""}{"t2m-dim" if i in (0, 3, 5) else ""}">{cell}</td>'
+                for i, cell in enumerate(cells)
+            )
+            + "</tr>"
+        )
     more = len(rows) - len(lines)
     left = f'<div class="t2m-dim">… {more:,} more</div>' if more > 0 else ""
     return f'<table class="t2m-table"><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table>{left}'
-
-

@@ -57,9 +57,8 @@ def memory_svg(shape: Sequence[int], stride: Sequence[int], offset: int = 0) -> 
     high = -(-len(panels) // per_line) * step_y - _GAP + 2
     places = sorted({cell.place for cell in cells})
     rank = {place: number / max(len(places) - 1, 1) for number, place in enumerate(places)}
-    boxes = "".join(f'<rect x="{c.x}" y="{c.y}" width="{_WIDE}" height="{_HIGH}"/><rect class="t2m-later" x="{c.x}" '
-                    f'y="{c.y}" width="{_WIDE}" height="{_HIGH}" fill-opacity="{0.04 + 0.4 * rank[c.place]:.2f}"/>'
-                    for c in cells)
+    boxes = "".join(f'<rect class="t2m-later" x="{c.x}" y="{c.y}" width="{_WIDE}" height="{_HIGH}" '
+                    f'fill-opacity="{0.04 + 0.4 * rank[c.place]:.2f}"/>' for c in cells)
     figures = "".join(f'<text x="{c.x + _WIDE / 2:g}" y="{c.y + 15}">{c.place}</text>' for c in cells)
     strip, strip_wide, strip_high = _storage_strip(places, high + 12)
     return (f'<svg class="t2m-memory" xmlns="http://www.w3.org/2000/svg" width="{max(wide, strip_wide)}" '
@@ -97,12 +96,13 @@ def _line_through(cells: list[_Cell]) -> str:
 
 
 def _storage_strip(places: list[int], top: float) -> tuple[str, int, int]:
-    """The storage from the first place to the last: used ones filled. Returns it, its width and height."""
+    """The storage from the first place to the last: stretches in use filled. Returns it, its width and height."""
     first, last = places[0], min(places[-1], places[0] + _STRIP - 1)
     used, size, parts = set(places), 14, []
-    for n, place in enumerate(range(first, last + 1)):
-        parts.append(f'<rect class="{"t2m-used" if place in used else "t2m-unused"}" x="{1 + n * size}" y="{top:g}" '
-                     f'width="{size}" height="10"/>')
+    for is_used, run in itertools.groupby(range(first, last + 1), key=used.__contains__):
+        members = list(run)
+        parts.append(f'<rect class="{"t2m-used" if is_used else "t2m-unused"}" x="{1 + (members[0] - first) * size}" '
+                     f'y="{top:g}" width="{len(members) * size}" height="10"/>')
     wide = (last - first + 1) * size + 2
     label = f'<text class="t2m-axis" x="1" y="{top + 22:g}">storage {first}…{last}</text>'
     if places[-1] > last:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Callable
 from html import escape
 from itertools import islice
 
@@ -25,24 +26,27 @@ if typing.TYPE_CHECKING:
 
 MOST_LINES = 400  # of text
 MOST_HTML_ROWS = 300
-MOST_DETAILS = 120  # rows of static HTML that can be opened
+MOST_DETAILS = 60  # rows of static HTML that can be opened
 #: Least columns that a cell keeps in text, by its head.
 _LEAST = {"torch": 16, "MLX": 16, "module": 8, "memory": 11, "operation": 16, "values": 16}
 
 
-def heads_and_cells(data: TraceData, cells: TraceCells) -> dict[str, str]:
-    """The columns of one row, in order."""
-    main, other = cells.main, cells.other
-    start = {"": cells.status.glyph if _has_status(data) else "", "#": cells.number, "line": cells.line}
-    if is_paired(data):
-        return start | {"torch": main.text, "shape": main.shape, "stride": main.stride, "memory": main.memory,
-                        "MLX": other.text, "shape ": other.shape, "stride ": other.stride, "memory ": other.memory,
-                        "max|Δ|": cells.difference}
-    row = start | {"operation": main.text, "module": cells.module, "shape": main.shape, "stride": main.stride,
-                   "memory": main.memory}
-    if "torch" in data.sides:
-        row |= {"MLX": other.text}
-    return row | ({"values": cells.values} if data.values else {})
+def columns_of(data: TraceData) -> Callable[[TraceCells], dict[str, str]]:
+    """What gives the columns of one row, in order."""
+    paired, torch, values, glyphs = is_paired(data), "torch" in data.sides, data.values, _has_status(data)
+
+    def columns(cells: TraceCells) -> dict[str, str]:
+        main, other = cells.main, cells.other
+        start = {"": cells.status.glyph if glyphs else "", "#": cells.number, "line": cells.line}
+        if paired:
+            return start | {"torch": main.text, "shape": main.shape, "stride": main.stride, "memory": main.memory,
+                            "MLX": other.text, "shape ": other.shape, "stride ": other.stride,
+                            "memory ": other.memory, "max|Δ|": cells.difference}
+        row = start | {"operation": main.text, "module": cells.module, "shape": main.shape, "stride": main.stride,
+                       "memory": main.memory}
+        return row | ({"MLX": other.text} if torch else {}) | ({"values": cells.values} if values else {})
+
+    return columns
 
 
 def _has_status(data: TraceData) -> bool:
@@ -58,7 +62,8 @@ def trace_text(data: TraceData, columns: int = 140, *, limit: int = MOST_LINES) 
     head = " · ".join([visible(data.title), *trace_facts(data), *([f"{status.glyph} {verdict}"] if verdict else [])])
     lines = [head, *(f"note: {visible(note)}" for note in data.notes)]
     rows = list(islice(zip(data.rows, trace_cells(data), strict=True), limit))
-    table = [heads_and_cells(data, cells) for _, cells in rows]
+    columns_in = columns_of(data)
+    table = [columns_in(cells) for _, cells in rows]
     lines += ["", *_aligned(table, rows, columns)] if table else ["", "nothing ran"]
     if len(data.rows) > limit:
         lines.append(f"… {plural(len(data.rows) - limit, 'more operation')}")
@@ -79,6 +84,10 @@ def _aligned(table: list[dict[str, str]], rows: list[tuple[TraceRow, TraceCells]
             least = min(sizes[head], _LEAST.get(head.strip(), 10))
             cut = min(over, sizes[head] - least)
             sizes[head], over = sizes[head] - cut, over - cut
+    for head in ("memory ", "memory", "values", "module", "shape ", "stride "):  # rather than too wide
+        if over > 0 and head in sizes:
+            over -= sizes.pop(head) + 2
+    heads = list(sizes)
     lines = ["  ".join(_fitted(head.strip(), sizes[head], head in _RIGHT) for head in heads)]
     for line, (row, cells) in zip(table, rows, strict=True):
         lines.append("  ".join(_fitted(line[head], sizes[head], head in _RIGHT) for head in heads))
@@ -116,7 +125,8 @@ def trace_rich(data: TraceData, *, limit: int = MOST_LINES) -> Group:
                          (f"{status.glyph} {verdict}" if verdict else "", TERMINAL[status]))
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
     rows = list(islice(zip(data.rows, trace_cells(data), strict=True), limit))
-    lines = [heads_and_cells(data, cells) for _, cells in rows]
+    columns = columns_of(data)
+    lines = [columns(cells) for _, cells in rows]
     heads = [h for h in lines[0] if any(line[h] for line in lines)] if lines else []
     for name in heads:
         table.add_column(name.strip(), justify="right" if name in _RIGHT else "left", no_wrap=True, overflow="ellipsis")
@@ -194,10 +204,12 @@ def trace_html(data: TraceData, limit: int = MOST_HTML_ROWS) -> str:
     parts += [f'<div class="t2m-note">{escape(visible(note))}</div>' for note in data.notes]
     rows = list(islice(zip(data.rows, trace_cells(data), strict=True), limit))
     if rows:
-        heads = "".join(f'<span{_class(h)}>{escape(h.strip())}</span>' for h in heads_and_cells(data, rows[0][1]))
+        columns = columns_of(data)
+        heads = "".join(f'<span{_class(h)}>{escape(h.strip())}</span>' for h in columns(rows[0][1]))
         parts.append(f'<div class="t2m-lines{"" if is_paired(data) else " t2m-one"}">'
                      f'<div class="t2m-trow t2m-heads">{heads}</div>')
-        parts += [_html_row(data, row, cells, number < MOST_DETAILS) for number, (row, cells) in enumerate(rows)]
+        parts += [_html_row(columns(cells), row, cells, number < MOST_DETAILS)
+                  for number, (row, cells) in enumerate(rows)]
         parts.append("</div>")
     if len(data.rows) > limit:
         parts.append(f'<div class="t2m-note">… {plural(len(data.rows) - limit, "more operation")}</div>')
@@ -214,9 +226,9 @@ def _class(head: str) -> str:
     return ' class="t2m-r"' if head in _RIGHT else ""
 
 
-def _html_row(data: TraceData, row: TraceRow, cells: TraceCells, opens: bool) -> str:
+def _html_row(columns: dict[str, str], row: TraceRow, cells: TraceCells, opens: bool) -> str:
     spans = []
-    for head, text in heads_and_cells(data, cells).items():
+    for head, text in columns.items():
         if head in ("", "max|Δ|"):
             look = f"t2m-{cells.status}" + (" t2m-r" if head else "")
         elif head.strip() == "stride" and (cells.main if head == "stride" else cells.other).strange:

@@ -39,20 +39,40 @@ class ClipReport:
         names = ", ".join(f"{c.name} ({_counts(c)})" for c in self.bad[:5])
         names += f" and {len(self.bad) - 5} more" if len(self.bad) > 5 else ""
         if self.action == "sanitise":
-            return f"replaced in {names}; the total norm is {self.norm_after:.4g} now" if self.bad else \
-                f"all {self.count} gradients are finite; nothing was changed"
+            return (
+                f"replaced in {names}; the total norm is {self.norm_after:.4g} now"
+                if self.bad
+                else f"all {self.count} gradients are finite; nothing was changed"
+            )
         if self.bad:
-            return (f"not clipped: {names}. The norm is {self.norm_before}; clipping by it would make every finite "
-                    "gradient 0 and every Inf a NaN. Leave the step out, or t2m.sanitise the gradients first")
+            return (
+                f"not clipped: {names}. The norm is {self.norm_before}; clipping by it would make every finite "
+                "gradient 0 and every Inf a NaN. Leave the step out, or t2m.sanitise the gradients first"
+            )
         if self.changed:
-            return f"norm {self.norm_before:.4g} clipped to {self.norm_after:.4g}: all gradients times {self.factor:.4g}"
+            return (
+                f"norm {self.norm_before:.4g} clipped to {self.norm_after:.4g}: all gradients times {self.factor:.4g}"
+            )
         return f"norm {self.norm_before:.4g} is within {self.max_norm:.4g}; nothing was changed"
 
     def to_json(self) -> str:
         """Without the gradients themselves."""
         import json
-        data = {name: to_data(getattr(self, name)) for name in (
-            "action", "framework", "count", "norm_before", "norm_after", "max_norm", "factor", "bad", "changed")}
+
+        data = {
+            name: to_data(getattr(self, name))
+            for name in (
+                "action",
+                "framework",
+                "count",
+                "norm_before",
+                "norm_after",
+                "max_norm",
+                "factor",
+                "bad",
+                "changed",
+            )
+        }
         return json.dumps({**data, "text": self.text}, ensure_ascii=False)
 
     def __str__(self) -> str:

@@ -4,6 +4,7 @@ did, and MLX's graph and gradients beside it."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from . import SourceLocation, TensorFacts, from_json, to_json
 
@@ -118,7 +119,7 @@ class GradientComparison:
     mlx: TensorValue | None = None
     max_difference: float | None = None
     allowed: float | None = None
-    ok: bool | None = None  # None: could not be compared
+    ok: bool | None = None  # None: could not be compared, or too small to tell
     message: str = ""
 
 
@@ -142,9 +143,11 @@ class MLXGradients:
 
     @property
     def ok(self) -> bool | None:
-        """True when everything that was compared is equal; None when nothing was."""
+        """True when every gradient that was compared is equal, and the value too; None when no gradient
+        could be told apart from zero."""
         verdicts = [c.ok for c in self.comparisons if c.ok is not None]
-        verdicts += [self.value_ok] if self.value_ok is not None else []
+        if self.value_ok is False:
+            return False
         return all(verdicts) if verdicts else None
 
 
@@ -190,6 +193,22 @@ class GradientGraph:
     def from_json(cls, text: str) -> GradientGraph:
         """The graph that :meth:`to_json` wrote."""
         return from_json(cls, text)
+
+    def to_pandas(self) -> Any:
+        """A row for each step of the backward pass. Raises ``ImportError`` where pandas is not installed."""
+        import pandas
+
+        from t2m_notebook.render.autograd import Words, value_text
+        words = Words(self)
+        return pandas.DataFrame([{
+            "step": node.index + 1, "name": node.label, "operation": node.operation, "expression": node.expression,
+            "module": node.module, "shape": node.outputs[0].shape if node.outputs else None,
+            "dtype": node.outputs[0].dtype if node.outputs else "",
+            "value": value_text(node.value) if node.value is not None else "",
+            "gradient": value_text(node.gradient) if node.gradient is not None else "",
+            "adds": words.sums(node.index), "source": node.source,
+            "line": node.location.text if node.location else "",
+        } for node in self.nodes])
 
     def to_dot(self) -> str:
         """Torch's graph in graphviz's language."""

@@ -47,8 +47,15 @@ class Ranges:
     @property
     def text(self) -> str:
         """``x 2×3 float32, 0 to 1.5, 2 NaN``."""
-        span = "no finite value" if self.minimum is None or self.maximum is None else (
-            f"{self.minimum:.4g} to {self.maximum:.4g}" if self.minimum != self.maximum else f"all {self.minimum:.4g}")
+        span = (
+            "no finite value"
+            if self.minimum is None or self.maximum is None
+            else (
+                f"{self.minimum:.4g} to {self.maximum:.4g}"
+                if self.minimum != self.maximum
+                else f"all {self.minimum:.4g}"
+            )
+        )
         words = [f"{self.name} {shape_text(self.shape)} {self.dtype}".strip(), span if self.count else "empty"]
         return ", ".join([*words, *([self.bad_text] if self.bad_text else [])])
 
@@ -197,12 +204,27 @@ class HealthReport:
     def to_pandas(self) -> Any:
         """One row a measured tensor. Needs pandas."""
         import pandas
-        return pandas.DataFrame([
-            {"framework": report.framework, "phase": t.phase, "operation": t.operation, "path": t.path,
-             "location": t.location.text if t.location else "", "source": t.source, "step": t.step,
-             **{k: v for k, v in dataclasses.asdict(t.ranges).items() if k != "name"}, "note": t.note,
-             "checkpoint": t.mark, "verdict": t.verdict}
-            for report in (self, self.mlx) if report is not None for t in report.tensors])
+
+        return pandas.DataFrame(
+            [
+                {
+                    "framework": report.framework,
+                    "phase": t.phase,
+                    "operation": t.operation,
+                    "path": t.path,
+                    "location": t.location.text if t.location else "",
+                    "source": t.source,
+                    "step": t.step,
+                    **{k: v for k, v in dataclasses.asdict(t.ranges).items() if k != "name"},
+                    "note": t.note,
+                    "checkpoint": t.mark,
+                    "verdict": t.verdict,
+                }
+                for report in (self, self.mlx)
+                if report is not None
+                for t in report.tensors
+            ]
+        )
 
     def __repr__(self) -> str:
         state = "no NaN, no Inf" if self.ok else (self.first or self.mlx.first).text  # type: ignore[union-attr]
@@ -210,14 +232,17 @@ class HealthReport:
 
     def __str__(self) -> str:
         from ..render.health import health_text
+
         return health_text(self)
 
     def __rich__(self) -> Any:
         from ..render.health import health_rich
+
         return health_rich(self)
 
     def _repr_html_(self) -> str:
         from ..render.health import health_html
+
         return health_html(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:

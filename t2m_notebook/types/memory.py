@@ -49,14 +49,14 @@ class Scaling:
     """How memory follows a size: a polynomial through what was measured at ``sizes``. A prediction elsewhere."""
 
     axis: str  # "batch" | "length"
-    quantity: str  # "peak of inference" | "peak of training"
+    quantity: str  # "peak of inference" | "kept for backward in training"
     sizes: tuple[int, ...]
     measured: tuple[int, ...]  # bytes beyond parameters, buffers and inputs
     coefficients: tuple[float, ...]  # bytes = c0 + c1·n + c2·n²
 
     def predict(self, size: float) -> float:
         """Bytes at ``size``."""
-        return sum(c * size ** power for power, c in enumerate(self.coefficients))
+        return sum(c * size**power for power, c in enumerate(self.coefficients))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +94,12 @@ class PendingReport:
 
     def __str__(self) -> str:
         from ..render.memory import pending_text
+
         return pending_text(self)
 
     def _repr_html_(self) -> str:
         from ..render.memory import pending_html
+
         return pending_html(self)
 
 
@@ -155,25 +157,39 @@ class MemoryReport:
     def to_pandas(self) -> Any:
         """One row a part. Needs pandas; ``modules`` make a table of their own."""
         import pandas
-        return pandas.DataFrame([{"framework": side.framework, **dataclasses.asdict(part)}
-                                 for side in (self, self.mlx) if side is not None for part in side.parts])
+
+        return pandas.DataFrame(
+            [
+                {"framework": side.framework, **dataclasses.asdict(part)}
+                for side in (self, self.mlx)
+                if side is not None
+                for part in side.parts
+            ]
+        )
 
     def __repr__(self) -> str:
         from ..render.words import bytes_text
-        peaks = [f"{mode} peak {bytes_text(n)}" for mode, n in (("inference", self.peak_inference),
-                                                                ("training", self.peak_training)) if n]
+
+        peaks = [
+            f"{mode} peak {bytes_text(n)}"
+            for mode, n in (("inference", self.peak_inference), ("training", self.peak_training))
+            if n
+        ]
         return f"MemoryReport({self.model}: {', '.join(peaks) or 'nothing measured'})"
 
     def __str__(self) -> str:
         from ..render.memory import memory_text
+
         return memory_text(self)
 
     def __rich__(self) -> Any:
         from ..render.memory import memory_rich
+
         return memory_rich(self)
 
     def _repr_html_(self) -> str:
         from ..render.memory import memory_html
+
         return memory_html(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:

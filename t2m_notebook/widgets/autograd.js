@@ -9,6 +9,7 @@ function render({ model, el }) {
   let data = model.get("data"), modules = modulesOf(data), opened = new Set(data.opened);
   let folded = null, sizes = null, placed = null, current = -1, layout = 0;
   const drawnBoxes = new Map(), drawnEdges = new Map(), waiting = new Map();
+  const asked = new Map(); // details that came later, by node
 
   const root = make("div", "t2m-autograd");
   const head = make("div", "t2m-head"), notes = make("div"), bar = make("div", "t2m-step");
@@ -24,11 +25,8 @@ function render({ model, el }) {
   back.setAttribute("aria-label", "one step back"); forth.setAttribute("aria-label", "one step on");
   words.setAttribute("aria-live", "polite");
   bar.append(back, forth, slider, words);
-  pane.root.append(tools);
   below.append(detail, side);
-  const drawing = make("div", "t2m-drawing");
-  drawing.append(pane.root, tools);
-  root.append(head, notes, drawing, bar, below);
+  root.append(head, notes, pane.root, bar, below);
   el.append(root);
 
   // ------------------------------------------------------------------ head and MLX's side
@@ -39,6 +37,7 @@ function render({ model, el }) {
       head.append(make("span", `t2m-score t2m-${data.mlx.ok ? "PROVEN" : "DIVERGES"}`,
         data.mlx.ok ? "✓ gradients equal in MLX" : "✗ gradients differ in MLX"));
     }
+    head.append(tools);
     notes.replaceChildren(...data.remarks.map(text => make("div", "t2m-note", text)));
     bar.hidden = !data.nodes.length;
     slider.max = Math.max(data.nodes.length - 1, 0);
@@ -63,23 +62,6 @@ function render({ model, el }) {
     }
   }
 
-  function gradientTable(rows) {
-    const box = make("div", "t2m-scroll"), table = make("table");
-    const header = make("tr");
-    ["", "parameter", "torch .grad", "MLX", "max|Δ|", "axes"].forEach((text, k) => {
-      header.append(make("th", k > 1 && k < 5 ? "t2m-right" : "", text));
-    });
-    table.append(header);
-    for (const [ok, mark, name, torch, mlx, difference, axes] of rows) {
-      const line = make("tr"), status = ok === null ? "UNSEEN" : ok ? "PROVEN" : "DIVERGES";
-      line.append(make("td", `t2m-${status}`, mark), make("td", "", name), make("td", "t2m-right", torch),
-        make("td", "t2m-right", mlx), make("td", `t2m-right t2m-${status}`, difference), make("td", "t2m-dim", axes));
-      table.append(line);
-    }
-    box.append(table);
-    return box;
-  }
-
   function showMlxGraph() {
     if (!data.mlx?.boxes.length) return;
     const boxes = data.mlx.boxes.slice(0, 2000), known = new Set(boxes.map(([name]) => name));
@@ -102,7 +84,8 @@ function render({ model, el }) {
   function place(of, edges, show) {
     const id = ++layout, down = longest(of, edges) > LONG;
     const across = down ? new Map([...of].map(([name, [w, h]]) => [name, [h, w]])) : of;
-    const own = () => { const answer = layered(across, edges); return down ? turned(answer) : answer; };
+    const gap = down ? GAP_DOWN : GAP_ALONG;
+    const own = () => { const answer = layered(across, edges, gap); return down ? turned(answer) : answer; };
     if (of.size > LARGEST_FOR_DOT || of.size < 2 || (!model.get("has_dot") && !window.t2mGraphLayout)) return show(own());
     let shown = false;
     const timer = setTimeout(() => { shown = true; show(own()); }, PATIENCE);
@@ -115,7 +98,7 @@ function render({ model, el }) {
     if (model.get("has_dot")) {
       model.send({ layout: id, sizes: Object.fromEntries(of), edges, down });
     } else {
-      window.t2mGraphLayout(dotSource(across, edges)).then(text => {
+      window.t2mGraphLayout(dotSource(across, edges, gap)).then(text => {
         const answer = readSvg(text, across);
         answered(answer && down ? turned(answer) : answer);
       }, () => answered(null));
@@ -123,6 +106,11 @@ function render({ model, el }) {
   }
 
   function receive(message) {
+    if (message.detail !== undefined) {
+      asked.set(message.detail, message.facts);
+      if (message.detail === current) showDetail(current);
+      return;
+    }
     waiting.get(message.layout)?.({ corners: message.corners, paths: message.paths, width: message.width,
       height: message.height });
   }
@@ -276,7 +264,7 @@ function render({ model, el }) {
   // ------------------------------------------------------------------ details
 
   function showDetail(at) {
-    const facts = data.details[at], parts = [], line = (name, ...content) => {
+    const facts = data.details[at] ?? asked.get(at) ?? {}, parts = [], line = (name, ...content) => {
       const row = make("div", "t2m-fact");
       row.append(make("span", "t2m-dim", name));
       const value = make("span", "t2m-mono");
@@ -288,6 +276,7 @@ function render({ model, el }) {
     title.append(make("b", "t2m-mono", data.steps[at][0]), " ", make("span", "t2m-dim",
       [facts.operation, facts.function === facts.operation ? "" : facts.function].filter(Boolean).join(" · ")));
     parts.push(title);
+    if (!data.details.length && !asked.has(at)) model.send({ detail: at });
     if (facts.problem) parts.push(make("div", "t2m-problem", facts.problem));
     if (facts.source || facts.where) {
       line("line", facts.source ?? "", make("span", "t2m-dim", ` ${facts.where ?? ""}`));
@@ -371,6 +360,7 @@ function render({ model, el }) {
     data = model.get("data");
     modules = modulesOf(data);
     opened = new Set(data.opened);
+    asked.clear();
     current = -1;
     start();
   };

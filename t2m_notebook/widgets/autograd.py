@@ -12,12 +12,12 @@ from comm import DummyComm
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import publish_display_data
 
-from t2m_notebook.render.autograd import graph_text
+from t2m_notebook.render.autograd import Words, graph_text
 from t2m_notebook.render.autograd_svg import STYLE, graph_html
 from t2m_notebook.render.graph_layout import lay_out
 from t2m_notebook.render.style import palette, status_colours
 from t2m_notebook.types import GradientGraph
-from t2m_notebook.widgets.autograd_data import graph_data
+from t2m_notebook.widgets.autograd_data import graph_data, node_detail
 from t2m_notebook.widgets.tree import _TWIN, _read
 
 
@@ -47,7 +47,12 @@ class AutogradWidget(AnyWidget):
         return min(max(proposal["value"], 0), max(len(self.data.get("nodes", ())) - 1, 0))
 
     def _answer(self, _widget: Any, message: Any, _buffers: Any) -> None:
-        """Lay boxes out with ``dot``: ``{"layout": number, "sizes": {name: [w, h]}, "edges": [[tail, head]]}``."""
+        """Lay boxes out with ``dot``: ``{"layout": number, "sizes": {name: [w, h]}, "edges": [[tail, head]]}``;
+        send a node's details: ``{"detail": index}``."""
+        index = message.get("detail") if isinstance(message, dict) else None
+        if isinstance(index, int) and 0 <= index < len(self.graph.nodes):
+            self.send({"detail": index, "facts": node_detail(self.graph.nodes[index], Words(self.graph))})
+            return
         if not isinstance(message, dict) or "layout" not in message:
             return
         sizes = {str(name): (float(w), float(h)) for name, (w, h) in message["sizes"].items()}

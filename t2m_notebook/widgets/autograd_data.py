@@ -19,6 +19,8 @@ from t2m_notebook.render.graph_folding import groups_of, open_at_first
 from t2m_notebook.render.words import plural, visible
 from t2m_notebook.types import GradientGraph, GradientNode, MLXGradients
 
+DETAILS_SENT = 400  # nodes; of a larger graph a node's details are sent when asked for
+
 
 def graph_data(graph: GradientGraph) -> dict[str, Any]:
     """Everything the view shows. Lists are by node index, which is the step of the backward pass."""
@@ -35,7 +37,7 @@ def graph_data(graph: GradientGraph) -> dict[str, Any]:
         "edges": [[e.consumer, e.producer, value_text(e.contribution) if e.contribution else ""]
                   for e in graph.edges],
         "partial": _partial(graph, words), "roots": list(graph.roots),
-        "details": [_detail(node, words) for node in graph.nodes],
+        "details": [node_detail(node, words) for node in graph.nodes] if len(graph.nodes) <= DETAILS_SENT else [],
         "opened": sorted(open_at_first(groups_of(graph))), "mlx": _mlx(graph.mlx) if graph.mlx is not None else None,
     }
 
@@ -51,7 +53,7 @@ def _partial(graph: GradientGraph, words: Words) -> dict[str, list[list[Any]]]:
     return found
 
 
-def _detail(node: GradientNode, words: Words) -> dict[str, Any]:
+def node_detail(node: GradientNode, words: Words) -> dict[str, Any]:
     """What a node opens to; empty values are left out."""
     saved = []
     for one in node.saved:

@@ -1,11 +1,11 @@
 // Where boxes go: the same layers as in render/graph_layout.py, and readers for what graphviz gives.
 // No page in here. autograd.py puts autograd_layout.js, autograd_boxes.js and autograd.js into one module.
 
-const GAP_ALONG = 84, GAP_ACROSS = 16, SWEEPS = 6;
+const GAP_ALONG = 84, GAP_DOWN = 40, GAP_ACROSS = 16, SWEEPS = 6;
 const INCH = 72;
 
 // sizes: Map name -> [width, height]; edges: [[tail, head]]. Gives {corners, paths, width, height}.
-function layered(sizes, edges) {
+function layered(sizes, edges, gap = GAP_ALONG) {
   const { layers, follow, lead, extent, routes, depth } = layersOf(sizes, edges);
   const places = new Map();
   const number = layer => layer.forEach((name, k) => places.set(name, k));
@@ -51,7 +51,7 @@ function layered(sizes, edges) {
       if (size) corners[name] = [x + (wide - size[0]) / 2, across.get(name) - size[1] / 2 - top];
     }
     starts[k] = [x, wide];
-    x += wide + GAP_ALONG;
+    x += wide + gap;
   }
   const paths = routes.map(([tail, head, between]) => {
     const points = [[corners[tail][0] + sizes.get(tail)[0], corners[tail][1] + sizes.get(tail)[1] / 2]];
@@ -62,7 +62,7 @@ function layered(sizes, edges) {
     points.push([corners[head][0], corners[head][1] + sizes.get(head)[1] / 2]);
     return [tail, head, curve(points)];
   });
-  return { corners, paths, width: x - GAP_ALONG, height: bottom - top };
+  return { corners, paths, width: x - gap, height: bottom - top };
 }
 
 function layersOf(sizes, edges) {
@@ -135,9 +135,9 @@ function curve(points) {
 const longest = (sizes, edges) => layersOf(sizes, edges).layers.length;
 
 // The boxes without their text in the DOT language, for graphviz to place.
-function dotSource(sizes, edges) {
+function dotSource(sizes, edges, gap = GAP_ALONG) {
   const numbers = new Map([...sizes.keys()].map((name, k) => [name, k]));
-  const lines = [`digraph g { rankdir=LR; ranksep=${GAP_ALONG / INCH}; nodesep=${GAP_ACROSS / INCH};`,
+  const lines = [`digraph g { rankdir=LR; ranksep=${gap / INCH}; nodesep=${GAP_ACROSS / INCH};`,
     'node [shape=box, fixedsize=true, label=""]; edge [dir=none];'];
   for (const [name, [w, h]] of sizes) lines.push(`n${numbers.get(name)} [width=${w / INCH}, height=${h / INCH}];`);
   for (const [tail, head] of edges) lines.push(`n${numbers.get(tail)} -> n${numbers.get(head)};`);

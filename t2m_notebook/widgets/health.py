@@ -30,8 +30,14 @@ from t2m_notebook.types.health import HealthReport, TensorHealth
 from t2m_notebook.widgets.tree import _TWIN
 
 #: dtype -> decades of its smallest normal and its largest number, the ends of the picture's scale.
-SCALE = {"float16": (-4.21, 4.82), "bfloat16": (-37.93, 38.53), "float32": (-37.93, 38.53), "float64": (-307.65, 308.25),
-         "complex64": (-37.93, 38.53), "complex128": (-307.65, 308.25)}
+SCALE = {
+    "float16": (-4.21, 4.82),
+    "bfloat16": (-37.93, 38.53),
+    "float32": (-37.93, 38.53),
+    "float64": (-307.65, 308.25),
+    "complex64": (-37.93, 38.53),
+    "complex128": (-307.65, 308.25),
+}
 MOST_ROWS = 20_000
 
 
@@ -71,8 +77,9 @@ class HealthWidget(AnyWidget):
             bundle = AnyWidget._repr_mimebundle_(self) or {}
             data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
             live = [({**data, "text/plain": "", "text/html": ""}, metadata)]
-            static["text/html"] = (f'<div class="t2m-twin" data-t2m-twin="{self.twin}"><style>{_TWIN}</style>'
-                                   f'{static["text/html"]}</div>')
+            static["text/html"] = (
+                f'<div class="t2m-twin" data-t2m-twin="{self.twin}"><style>{_TWIN}</style>{static["text/html"]}</div>'
+            )
         return [*live, (static, {})]
 
     def _ipython_display_(self) -> None:
@@ -88,15 +95,34 @@ def health_overview(report: HealthReport) -> dict[str, Any]:
     status, score = verdict(report)
     sides = [side for side in (report, report.mlx) if side is not None]
     return {
-        "title": report.model, "facts": facts(report), "status": status.value, "glyph": status.glyph, "score": score,
-        "sides": [{
-            "name": side.framework if len(sides) > 1 else "",
-            "first": [{"title": f"first in the {word} pass", "lines": finding_lines(finding)}
-                      for word, finding in (("forward", side.first_forward), ("backward", side.first_backward))
-                      if finding is not None],
-            "sections": [{"title": title, "status": part.value, "glyph": part.glyph, "lines": lines[:200],
-                          "count": len(lines)} for title, part, lines in sections(side)],
-            "notes": list(side.notes)} for side in sides]}
+        "title": report.model,
+        "facts": facts(report),
+        "status": status.value,
+        "glyph": status.glyph,
+        "score": score,
+        "sides": [
+            {
+                "name": side.framework if len(sides) > 1 else "",
+                "first": [
+                    {"title": f"first in the {word} pass", "lines": finding_lines(finding)}
+                    for word, finding in (("forward", side.first_forward), ("backward", side.first_backward))
+                    if finding is not None
+                ],
+                "sections": [
+                    {
+                        "title": title,
+                        "status": part.value,
+                        "glyph": part.glyph,
+                        "lines": lines[:200],
+                        "count": len(lines),
+                    }
+                    for title, part, lines in sections(side)
+                ],
+                "notes": list(side.notes),
+            }
+            for side in sides
+        ],
+    }
 
 
 def health_rows(report: HealthReport) -> list[dict[str, Any]]:
@@ -113,12 +139,33 @@ def _row(row: TensorHealth, side: str) -> dict[str, Any]:
     largest = max(abs(values.minimum or 0.0), abs(values.maximum or 0.0))
     low, high = SCALE.get(values.dtype, (-37.93, 38.53))
     at = (math.log10(largest) - low) / (high - low) if largest > 0 else None
-    flags = [name for name, on in (("bad", row.verdict == "bad"), ("close", row.close),
-                                   ("denormal", values.denormals > 0)) if on]
-    return {"side": side, "phase": row.phase, "operation": row.mark or row.operation, "path": row.path,
-            "source": row.source, "line": row.location.text if row.location else "", "shape": shape_text(values.shape),
-            "dtype": values.dtype, "low": number_text(values.minimum), "high": number_text(values.maximum),
-            "bad": values.bad_text, "headroom": headroom_text(values.headroom), "status": status.value,
-            "glyph": "◆" if row.mark else status.glyph, "at": None if at is None else min(max(at, 0.0), 1.0),
-            "zeros": values.zeros, "denormals": values.denormals, "count": values.count, "note": row.note,
-            "flags": flags, "verdict": row.verdict, "text": values.text, "step": row.step}
+    flags = [
+        name
+        for name, on in (("bad", row.verdict == "bad"), ("close", row.close), ("denormal", values.denormals > 0))
+        if on
+    ]
+    return {
+        "side": side,
+        "phase": row.phase,
+        "operation": row.mark or row.operation,
+        "path": row.path,
+        "source": row.source,
+        "line": row.location.text if row.location else "",
+        "shape": shape_text(values.shape),
+        "dtype": values.dtype,
+        "low": number_text(values.minimum),
+        "high": number_text(values.maximum),
+        "bad": values.bad_text,
+        "headroom": headroom_text(values.headroom),
+        "status": status.value,
+        "glyph": "◆" if row.mark else status.glyph,
+        "at": None if at is None else min(max(at, 0.0), 1.0),
+        "zeros": values.zeros,
+        "denormals": values.denormals,
+        "count": values.count,
+        "note": row.note,
+        "flags": flags,
+        "verdict": row.verdict,
+        "text": values.text,
+        "step": row.step,
+    }

@@ -64,12 +64,9 @@ function render({ model, el }) {
     return axes.reduce((times, axis) => {
       const scaling = data.scalings.find(s => s.axis === axis && s.quantity.endsWith(mode));
       if (!scaling || model.get(axis) === data[axis]) return times;
-      const before = at(scaling, data[axis]);
-      const fixed = mode === "training" ? fixedPart() : 0; // gradients are in the measured peak and do not grow
-      return times * Math.max(0, at(scaling, model.get(axis)) - fixed) / Math.max(1, before - fixed);
+      return times * Math.max(0, at(scaling, model.get(axis))) / Math.max(1, at(scaling, data[axis]));
     }, 1);
   }
-  const fixedPart = () => main.modes.find(m => m.mode === "training")?.segments.find(s => s[0] === "gradients")?.[2] ?? 0;
 
   function predicted(side, mode) {
     const precision = data.precisions.find(p => p.name === model.get("precision"));

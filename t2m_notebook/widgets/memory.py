@@ -39,8 +39,11 @@ class MemoryWidget(AnyWidget):
     twin = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, report: MemoryReport, **traits: Any) -> None:
-        super().__init__(data=memory_data(report), twin=uuid.uuid4().hex,
-                         **{"batch": max(report.batch, 1), "length": report.length, **traits})
+        super().__init__(
+            data=memory_data(report),
+            twin=uuid.uuid4().hex,
+            **{"batch": max(report.batch, 1), "length": report.length, **traits},
+        )
         self.report = report
 
     def _static(self) -> dict[str, str]:
@@ -53,8 +56,9 @@ class MemoryWidget(AnyWidget):
             bundle = AnyWidget._repr_mimebundle_(self) or {}
             data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
             live = [({**data, "text/plain": "", "text/html": ""}, metadata)]
-            static["text/html"] = (f'<div class="t2m-twin" data-t2m-twin="{self.twin}"><style>{_TWIN}</style>'
-                                   f'{static["text/html"]}</div>')
+            static["text/html"] = (
+                f'<div class="t2m-twin" data-t2m-twin="{self.twin}"><style>{_TWIN}</style>{static["text/html"]}</div>'
+            )
         return [*live, (static, {})]
 
     def _ipython_display_(self) -> None:
@@ -83,31 +87,58 @@ class PendingWidget(AnyWidget):
     def update(self, report: PendingReport) -> None:
         """Show ``report`` now."""
         from html import escape
+
         advice = f'<div class="t2m-note">◐ {escape(report.advice)}</div>' if report.advice else ""
         now = report.samples[-1] if report.samples else None
-        head = f"{now.operations:,} operations, {bytes_text(now.bytes)} pending" if now is not None else "nothing pending"
-        self.picture = (f'<div class="t2m-head"><b>MLX’s lazy graph</b><span class="t2m-facts">{head}</span>'
-                        f'<span class="t2m-score">peak {bytes_text(report.peak_bytes)}</span></div>'
-                        f'<div class="t2m-body">{spark_svg(report)}</div>{advice}')
+        head = (
+            f"{now.operations:,} operations, {bytes_text(now.bytes)} pending" if now is not None else "nothing pending"
+        )
+        self.picture = (
+            f'<div class="t2m-head"><b>MLX’s lazy graph</b><span class="t2m-facts">{head}</span>'
+            f'<span class="t2m-score">peak {bytes_text(report.peak_bytes)}</span></div>'
+            f'<div class="t2m-body">{spark_svg(report)}</div>{advice}'
+        )
 
 
 def memory_data(report: MemoryReport) -> dict[str, Any]:
     """Everything that the view shows and calculates with, as strings and numbers."""
     sides = [side for side in (report, report.mlx) if side is not None]
     return {
-        "title": report.model, "facts": facts(report), "score": score(report), "batch": report.batch, "length": report.length,
+        "title": report.model,
+        "facts": facts(report),
+        "score": score(report),
+        "batch": report.batch,
+        "length": report.length,
         "pools": pools_svg(report),
-        "sides": [{
-            "name": side.framework,
-            "modes": [{"mode": mode, "segments": [list(part) for part in segments(side, mode)],
-                       "rows": [list(part_cells(part)) for part in parts]} for mode, parts in modes(side)],
-            "notes": list(side.notes), "counters": [[n, bytes_text(b)] for n, b in side.counters.items()]} for side in sides],
-        "precisions": [{"name": p.name, "bytes": p.bytes, "bits": p.bits_per_weight, "note": p.note}
-                       for p in report.precisions],
+        "sides": [
+            {
+                "name": side.framework,
+                "modes": [
+                    {
+                        "mode": mode,
+                        "segments": [list(part) for part in segments(side, mode)],
+                        "rows": [list(part_cells(part)) for part in parts],
+                    }
+                    for mode, parts in modes(side)
+                ],
+                "notes": list(side.notes),
+                "counters": [[n, bytes_text(b)] for n, b in side.counters.items()],
+            }
+            for side in sides
+        ],
+        "precisions": [
+            {"name": p.name, "bytes": p.bytes, "bits": p.bits_per_weight, "note": p.note} for p in report.precisions
+        ],
         "parameters": report.bytes_of("parameters", "inference"),
-        "scalings": [{"axis": s.axis, "quantity": s.quantity, "sizes": list(s.sizes), "coefficients": list(s.coefficients)}
-                     for s in report.scalings],
-        "cache": None if report.cache is None else {
-            "perToken": report.cache.bytes_per_token, "layers": report.cache.layers, "how": report.cache.how},
-        "modules": [[m.path or report.model, m.class_name, m.parameters, m.results, m.saved]
-                    for m in biggest(report.modules)[:MOST_MODULES]]}
+        "scalings": [
+            {"axis": s.axis, "quantity": s.quantity, "sizes": list(s.sizes), "coefficients": list(s.coefficients)}
+            for s in report.scalings
+        ],
+        "cache": None
+        if report.cache is None
+        else {"perToken": report.cache.bytes_per_token, "layers": report.cache.layers, "how": report.cache.how},
+        "modules": [
+            [m.path or report.model, m.class_name, m.parameters, m.results, m.saved]
+            for m in biggest(report.modules)[:MOST_MODULES]
+        ],
+    }

@@ -106,11 +106,12 @@ function render({ model, el }) {
     const tracks = [];
     let least = 24;
     data.heads.forEach((title, column) => {
-      let most = title.trim().length;
+      let most = title.trim().length + 1; // heads are in another font
       for (const index of new Set(data.cells[column])) most = Math.max(most, data.strings[index].length);
       const kind = title.trim(), limit = WIDTH[kind];
       if (!title) { tracks.push("14px"); least += 26; return; }
-      const room = Math.min(most, limit ?? 70);
+      // Of two sides, what is written is told before where it lies: that is in the detail, and bold strides say it.
+      const room = Math.min(most, data.paired && kind === "memory" ? 13 : limit ?? 70);
       if (limit && !["memory", "values", "module"].includes(kind)) { tracks.push(`${room}ch`); least += room * 7.3 + 12; return; }
       const narrow = Math.min(room, limit ? 9 : 15);
       tracks.push(`minmax(${narrow}ch, ${limit ? `${room}ch` : `${room}fr`})`);

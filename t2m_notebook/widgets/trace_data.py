@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from t2m_notebook.render.trace import heads_and_cells, pictures, remark_of
+from t2m_notebook.render.trace import columns_of, pictures, remark_of
 from t2m_notebook.render.trace_cells import is_paired, short_name, tensor_line, trace_cells, trace_facts, trace_verdict
 from t2m_notebook.render.words import difference_text, visible
 from t2m_notebook.types import Status, TraceData, TracedOperation, TraceRow
@@ -24,9 +24,10 @@ def trace_columns(data: TraceData) -> dict[str, Any]:
 
     heads: list[str] = []
     columns: dict[str, list[int]] = {}
+    columns_in = columns_of(data)
     found: dict[str, Any] = {"status": [], "flags": [], "module": [], "name": [], "remark": []}
     for row, cells in zip(data.rows, trace_cells(data), strict=True):
-        line = heads_and_cells(data, cells)
+        line = columns_in(cells)
         if not heads:
             heads = list(line)
             columns = {head: [] for head in heads}

@@ -54,7 +54,8 @@ def lines(rounds: int = 15) -> Iterator[Line]:
     model, optimizer = Transformer(), optim.AdamW(1e-4)
     ids = mx.random.randint(0, WORDS, (BATCH, LENGTH))
     loss_and_grad = nn.value_and_grad(
-        model, lambda model, ids: nn.losses.cross_entropy(model(ids)[:, :-1], ids[:, 1:], reduction="mean"))
+        model, lambda model, ids: nn.losses.cross_entropy(model(ids)[:, :-1], ids[:, 1:], reduction="mean")
+    )
 
     def step() -> None:
         loss, gradients = loss_and_grad(model, ids)
@@ -68,6 +69,9 @@ def lines(rounds: int = 15) -> Iterator[Line]:
             step()
 
     seconds = side_by_side({"step": step, "watched": watched}, rounds)
-    yield Line(f"transformer {LAYERS}×{DIMS}, batch {BATCH}×{LENGTH}: MLX step, watched / plain",
-               ratio(seconds, "watched", "step"), HEALTH_GOAL,
-               f"{milliseconds(seconds['watched'])} / {milliseconds(seconds['step'])}")
+    yield Line(
+        f"transformer {LAYERS}×{DIMS}, batch {BATCH}×{LENGTH}: MLX step, watched / plain",
+        ratio(seconds, "watched", "step"),
+        HEALTH_GOAL,
+        f"{milliseconds(seconds['watched'])} / {milliseconds(seconds['step'])}",
+    )

@@ -142,6 +142,9 @@ def test_two_thousand_nodes_are_usable(page) -> None:
     page.wait_for_function("document.querySelectorAll('.t2m-box').length === 2000")
     view.press("End")
     assert "step 2000 of 2000" in view.words()
+    assert page.evaluate("window.sent.at(-1)") == {"detail": 1999}
+    page.evaluate("window.model.tell('msg:custom', { detail: 1999, facts: { operation: 'torch.mul' } })")
+    assert "torch.mul" in page.locator(".t2m-detail").inner_text()
     box, pane = view.box("1999").bounding_box(), page.locator(".t2m-pane").first.bounding_box()
     assert pane["y"] <= box["y"] and box["y"] + box["height"] <= pane["y"] + pane["height"] + 1  # scrolled into sight
 

@@ -31,6 +31,19 @@ CELLS = [LOAD, "port('net')", "print(FAKE.kept)"]
 BLOCK, NET, ASSEMBLY, LAST = 2, 3, 4, 5  # where cells are after the port
 RELU = "return nn.relu(self.norm(x))"
 EQUAL = re.compile("equal to torch.*6 instances · 8.2 ms", re.DOTALL)
+# A port of ten thousand modules.
+LARGE = """
+from tests.browser import fake_bridge
+
+def layer(path, depth):
+    return {"name": path.rsplit(".", 1)[-1], "path": path, "class_name": "Conv2d", "status": "PROVEN",
+            "description": "8, 8, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1)", "max_difference": 1e-7,
+            "children": [layer(f"{path}.{k}", depth - 1) for k in range(10)] if depth else []}
+
+state = fake_bridge._state("net")
+state["tree"]["children"] += [layer(f"m{k}", 2) for k in range(90)]
+fake_bridge._tell(state)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +204,17 @@ def test_inserted_cells_are_one_step_for_undo(server, page) -> None:
     expect(badges.nth(1)).to_have_text(EQUAL)
 
 
+def test_what_is_said_to_other_front_ends_is_hidden(server, page) -> None:
+    url, folder = server
+    notebook(folder / "hidden.ipynb", ["from IPython.display import HTML\n"
+                                       "HTML('<p>shown</p><p class=t2m-without-extension>hidden</p>')"])
+    open_notebook(page, url, "hidden.ipynb")
+    run_cell(page, 0)
+    output = page.locator(".jp-OutputArea-output")
+    expect(output.get_by_text("shown")).to_be_visible()
+    expect(output.get_by_text("hidden")).to_be_hidden()
+
+
 def test_nothing_runs_before_the_extension_is_loaded(server, page) -> None:
     url, folder = server
     notebook(folder / "stranger.ipynb", [LOAD, "%%t2m_cell Block\nraise SystemExit", CELLS[2], "port('net')"])
@@ -211,6 +235,22 @@ def test_nothing_runs_before_the_extension_is_loaded(server, page) -> None:
     run_cell(page, 3)
     expect(badge.nth(0)).to_have_text(EQUAL)  # edited, hence left as it was; the other class is new
     expect(badge).to_have_count(2)
+
+
+def test_other_notebooks_are_left_in_peace(server, page) -> None:
+    url, folder = server
+    sent: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(str(frame))))
+    notebook(folder / "other.ipynb", ["1 + 1"])
+    open_notebook(page, url, "other.ipynb")
+    run_cell(page, 0)
+    assert any("execute_request" in frame for frame in sent)
+    assert not [frame for frame in sent if "t2m_notebook" in frame]
+    # the kernel speaks first, as soon as it has loaded us
+    replace_in_cell(page, 0, "1 + 1", LOAD + "\nport('net')")
+    run_cell(page, 0)
+    expect(page.locator(".t2m-lab-badge")).to_have_count(2)
+    expect(page.locator(".t2m-lab-badge").nth(1)).to_have_text(EQUAL)
 
 
 def test_restart_and_reload(server, page) -> None:
@@ -522,3 +562,38 @@ def test_notebook_7(server, browser) -> None:
     expect(badges.nth(0)).to_have_text(EQUAL)
     context.close()
     assert not [text for text in problems if "t2m-notebook" in text], problems
+
+
+def test_settings_reach_the_kernel_and_the_pause(server, page) -> None:
+    url, _ = server
+    put = page.request.put(f"{url}/lab/api/settings/t2m-notebook:plugin",
+                           data={"raw": '{"debounce": 2000, "tolerance": 10}'})
+    assert put.ok, put.text()
+    try:
+        badges = ported(server, page, "settings")
+        replace_in_cell(page, LAST, CELLS[2], "print([m for m in FAKE.received if m['type'] == 'settings'][-1])")
+        run_cell(page, LAST)
+        assert cell_text(page, LAST) == "{'type': 'settings', 'tolerance': 10, 'live': True}\n"
+        replace_in_cell(page, BLOCK, RELU, f"{RELU}  # WRONG")
+        expect(badges.nth(0)).to_have_attribute("data-phase", "typing")
+        page.wait_for_timeout(1000)
+        expect(badges.nth(0)).to_have_attribute("data-phase", "typing")
+        expect(badges.nth(0)).to_contain_text("parts at line 8")
+    finally:
+        page.request.put(f"{url}/lab/api/settings/t2m-notebook:plugin", data={"raw": "{}"})
+
+
+def test_ten_thousand_modules_stay_quick_to_show(server, page) -> None:
+    ported(server, page, "large")
+    replace_in_cell(page, LAST, CELLS[2], LARGE)
+    run_cell(page, LAST)
+    execute(page, "t2m:show-panel")
+    panel = page.locator(".t2m-lab-panel")
+    panel.locator('[data-path="m0"] .t2m-lab-twisty').click()
+    panel.locator('[data-path="m0.0"]').wait_for()
+    assert 0 < panel.get_by_role("treeitem").count() < 100
+    panel.get_by_role("tree").focus()
+    page.keyboard.press("End")
+    expect(panel.locator('[aria-selected="true"]')).to_have_attribute("data-path", "m89")
+    expect(panel.locator('[data-path="m89"]')).to_contain_text("Conv2d 8→8 3×3 /2")
+    assert 0 < panel.get_by_role("treeitem").count() < 100

@@ -58,8 +58,10 @@ def test_the_first_bad_operation_is_on_top(page) -> None:
     first = page.locator(".t2m-first").first.inner_text()
     assert "torch.softmax made NaN" in first and "masked" not in first.split("\n")[0]
     assert "1 source" in page.locator(".t2m-score").inner_text()
-    assert "torch.Tensor.masked_fill" in page.locator("details", has_text="On purpose").inner_text(timeout=1000) or \
-        page.locator("details", has_text="On purpose").count() == 1
+    assert (
+        "torch.Tensor.masked_fill" in page.locator("details", has_text="On purpose").inner_text(timeout=1000)
+        or page.locator("details", has_text="On purpose").count() == 1
+    )
     assert page.locator(".t2m-row[aria-selected=true]").inner_text().startswith("✗")
 
 
@@ -105,5 +107,7 @@ def test_pictures(page, theme: str, wide: int) -> None:
     page.evaluate("colour => { document.body.style.background = colour; }", "#111418" if theme == "dark" else "#fff")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     screenshot(page.locator(".t2m-health"), f"health-page-{wide}-{theme}")
-    page.set_content(f"<body style='background:{'#111418' if theme == 'dark' else '#fff'}'>{broken_report()._repr_html_()}")
+    page.set_content(
+        f"<body style='background:{'#111418' if theme == 'dark' else '#fff'}'>{broken_report()._repr_html_()}"
+    )
     screenshot(page.locator(".t2m-card"), f"health-static-{wide}-{theme}")

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CELLS = [
     "%load_ext t2m_notebook\nfrom t2m_notebook.demo import resnet\nmodel, args, _ = resnet()",
-    "p = %t2m_port model *args",
+    "p = %t2m_port model *args --no-cells",
     "%t2m_parity",
     "p",
     "%t2m_analyze model *args",

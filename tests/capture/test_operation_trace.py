@@ -241,6 +241,13 @@ def test_without_pandas_a_sentence_says_so(monkeypatch):
         t2m.trace(Doubles(), torch.ones(2)).to_pandas()
 
 
+def test_a_model_of_one_layer_has_no_line_of_ours():
+    row = t2m.trace(nn.Embedding(10, 4).eval(), torch.tensor([[1, 2]]))[0]
+    assert row.op == "torch.nn.Embedding" and row.line == "" and row.shape == (1, 2, 4)
+    assert [tensor.shape for tensor in t2m.trace(nn.LSTM(4, 5).eval(), torch.randn(3, 1, 4))[0].torch.outputs] == [
+        (3, 1, 5), (1, 1, 5), (1, 1, 5)]
+
+
 # ------------------------------------------------------------------------------ a block of code
 
 
@@ -257,6 +264,17 @@ def test_a_block_shows_what_ran_in_it():
     assert len(trace.rows) == 4 and net[0].weight.grad is not None
     x + 1
     assert len(trace.rows) == 4
+
+
+def test_transforms_and_inference_tensors():
+    with t2m.tracing() as trace:
+        torch.func.vmap(lambda a: a * 2)(torch.ones(3, 4))
+        with torch.inference_mode():
+            torch.ones(3).add_(1)
+    inside = next(row for row in trace if row.op == "torch.Tensor.mul")
+    assert inside.shape == (4,) and inside.summary is None and inside.memory == ""
+    assert trace[-1].memory == "in place" and trace[-1].summary is None
+    assert any("function transform" in note for note in trace.notes)
 
 
 def test_everything_is_put_back_after_an_error():

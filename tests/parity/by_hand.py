@@ -70,18 +70,19 @@ class ResNetBasicLayer2(nn.Module):
         y = second(first(x))
         return mx.maximum(y + self.shortcut(x), 0)
 ''',
-    ("timm_convnext_atto", "ConvNeXtBlock"): '''
-class ConvNeXtBlock(nn.Module):
-    def __init__(self, conv_dw_in_features, mlp_fc1_out_features):
+    ("convnextv2", "ConvNextV2Layer"): '''
+class ConvNextV2Layer(nn.Module):
+    def __init__(self, dwconv_in_features, pwconv1_out_features):
         super().__init__()
-        channels = conv_dw_in_features
-        self.conv_dw = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
-        self.norm = LayerNorm2d(channels)
-        self.mlp = Mlp(channels, mlp_fc1_out_features)
-        self.gamma = mx.ones((channels,))
+        channels, inner = dwconv_in_features, pwconv1_out_features
+        self.dwconv = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.layernorm = ConvNextV2LayerNorm(channels)
+        self.pwconv1, self.pwconv2 = nn.Linear(channels, inner), nn.Linear(inner, channels)
+        self.grn = ConvNextV2GRN(inner)
 
     def __call__(self, x):
-        return x + self.gamma * self.mlp(self.norm(self.conv_dw(x)))
+        y = nn.gelu(self.pwconv1(self.layernorm(self.dwconv(x))))
+        return x + self.pwconv2(self.grn(y))
 ''',
     ("nanogpt", "GPTBlock"): '''
 class GPTBlock(nn.Module):
@@ -135,30 +136,84 @@ class Statistics(nn.Module):
 #: (model, class, right text of the class above, wrong text, kinds)
 WRONG: list[tuple[str, str, str, str, tuple[str, ...]]] = [
     ("llama", "LlamaRMSNorm", "eps=1e-6", "eps=1e-2", ("epsilon",)),
-    ("llama", "LlamaAttention", "mx.repeat(y, self.n_heads // self.n_kv_heads, axis=1)",
-     "mx.tile(y, (1, self.n_heads // self.n_kv_heads, 1, 1))", ("repeat against tile",)),
-    ("llama", "LlamaAttention", "[-x[..., half:], x[..., :half]]", "[x[..., half:], -x[..., :half]]",
-     ("sign", "sign or order of the halves", "operator")),
-    ("llama", "LlamaAttention", "[-x[..., half:], x[..., :half]]", "[-x[..., :half], x[..., half:]]",
-     ("sign or order of the halves", "order of concatenation", "wrong half")),
-    ("llama", "LlamaAttention", "mx.tril(mx.ones((L, L), dtype=mx.bool_))", "mx.triu(mx.ones((L, L), dtype=mx.bool_))",
-     ("causal alignment",)),
+    (
+        "llama",
+        "LlamaAttention",
+        "mx.repeat(y, self.n_heads // self.n_kv_heads, axis=1)",
+        "mx.tile(y, (1, self.n_heads // self.n_kv_heads, 1, 1))",
+        ("repeat against tile",),
+    ),
+    (
+        "llama",
+        "LlamaAttention",
+        "[-x[..., half:], x[..., :half]]",
+        "[x[..., half:], -x[..., :half]]",
+        ("sign", "sign or order of the halves", "order of parts"),
+    ),  # sine for cosine gives the same scores
+    (
+        "llama",
+        "LlamaAttention",
+        "[-x[..., half:], x[..., :half]]",
+        "[-x[..., :half], x[..., half:]]",
+        ("sign or order of the halves", "order of concatenation", "wrong half"),
+    ),
+    (
+        "llama",
+        "LlamaAttention",
+        "mx.tril(mx.ones((L, L), dtype=mx.bool_))",
+        "mx.triu(mx.ones((L, L), dtype=mx.bool_))",
+        ("causal alignment",),
+    ),
     ("llama", "LlamaAttention", "scores, -mx.inf)", "-mx.inf, scores)", ("mask inverted",)),
     ("llama", "LlamaAttention", "self.head_dim ** -0.5", "self.head_dim", ("wrong scale",)),
     ("llama", "LlamaAttention", "mx.softmax(scores, axis=-1)", "mx.softmax(scores, axis=1)", ("softmax axis",)),
     ("llama", "LlamaAttention", "out.transpose(0, 2, 1, 3).reshape", "out.reshape", ("swapped axes",)),
-    ("llama", "LlamaAttention", "mx.expand_dims(cos, 1), mx.expand_dims(sin, 1)",
-     "mx.expand_dims(sin, 1), mx.expand_dims(cos, 1)", ("order of results", "exchanged arguments", "order of parts")),
-    ("bert", "BertLayer", "self.intermediate(attended), attended", "self.intermediate(attended), x", ("wrong variable",)),
+    (
+        "llama",
+        "LlamaAttention",
+        "mx.expand_dims(cos, 1), mx.expand_dims(sin, 1)",
+        "mx.expand_dims(sin, 1), mx.expand_dims(cos, 1)",
+        ("order of results", "exchanged arguments", "order of parts"),
+    ),
+    (
+        "bert",
+        "BertLayer",
+        "self.intermediate(attended), attended",
+        "self.intermediate(attended), x",
+        ("wrong variable",),
+    ),
     ("hf_resnet", "ResNetBasicLayer2", "y + self.shortcut(x)", "y", ("missing layer", "missing residual")),
     ("hf_resnet", "ResNetBasicLayer2", "mx.maximum(y", "mx.minimum(y", ("another function",)),
-    ("timm_convnext_atto", "ConvNeXtBlock", "self.gamma * self.mlp", "self.mlp", ("missing scale",)),
-    ("timm_convnext_atto", "ConvNeXtBlock", "x + self.gamma", "self.gamma", ("missing residual",)),
-    ("timm_convnext_atto", "ConvNeXtBlock", "self.norm(self.conv_dw(x))", "self.conv_dw(self.norm(x))",
-     ("order of layers",)),
-    ("timm_convnext_atto", "ConvNeXtBlock", "self.mlp(self.norm(", "self.mlp((", ("missing layer",)),
-    ("nanogpt", "GPTBlock", "mx.split(self.qkv(x), 3, axis=-1)", "mx.split(self.qkv(x), D, axis=-1)",
-     ("split count against size", "wrong variable")),
+    ("convnextv2", "ConvNextV2Layer", "x + self.pwconv2", "self.pwconv2", ("missing residual",)),
+    (
+        "convnextv2",
+        "ConvNextV2Layer",
+        "self.layernorm(self.dwconv(x))",
+        "self.dwconv(self.layernorm(x))",
+        ("order of layers",),
+    ),
+    (
+        "convnextv2",
+        "ConvNextV2Layer",
+        "self.pwconv1(self.layernorm(self.dwconv(x)))",
+        "self.pwconv1(self.dwconv(x))",
+        ("missing layer",),
+    ),
+    (
+        "convnextv2",
+        "ConvNextV2Layer",
+        "self.dwconv(x)",
+        "self.dwconv(x.transpose(0, 2, 1, 3))",
+        ("swapped axes", "NCHW read as NHWC"),
+    ),
+    ("convnextv2", "ConvNextV2Layer", "nn.gelu(", "nn.relu(", ("wrong activation",)),
+    (
+        "nanogpt",
+        "GPTBlock",
+        "mx.split(self.qkv(x), 3, axis=-1)",
+        "mx.split(self.qkv(x), D, axis=-1)",
+        ("split count against size", "wrong variable"),
+    ),
     ("nanogpt", "GPTBlock", ', mask="causal"', "", ("causal mask left out",)),
     ("nanogpt", "GPTBlock", "scale=(D // 4) ** -0.5", "scale=D ** -0.5", ("wrong scale",)),
     ("nanogpt", "GPTBlock", "x = x + self.attend", "x = self.attend", ("missing residual",)),

@@ -64,7 +64,10 @@ def layers(found: Bench, name: str) -> dict[str, Any]:
     return found.checks[name][0]["layers"]
 
 
-def findings(found: Bench, name: str, source: str, *, baseline: bool = True, line: int | None = None) -> list[Finding]:
+def findings(found: Bench, name: str, source: str, *, baseline: bool = True, line: int | None = None,
+             seconds: float = SECONDS) -> list[Finding]:
     """The diagnosis of a text, with or without the generated class to compare with."""
     generated = found.generated[name] if baseline else ""
-    return diagnose(Case(source, name, generated, line, lambda text: run(found, name, text), layers(found, name)), SECONDS)
+    return diagnose(
+        Case(source, name, generated, line, lambda text: run(found, name, text), layers(found, name)), SECONDS
+    )

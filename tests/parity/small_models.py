@@ -93,11 +93,11 @@ class Half(nn.Module):
 
 
 class Tokens(nn.Module):
-    """Indices below zero, and an integer result."""
+    """Indices that go below zero, and an integer result."""
 
     def forward(self, x):
         place = x.argmax(-1)
-        return (place - 2).clamp(min=0), torch.cumsum((x > 0).long(), dim=1)
+        return (place - 9).clamp(min=-3), torch.cumsum((x > 0).long(), dim=1)
 
 
 class Square(nn.Module):
@@ -131,7 +131,10 @@ class Steps(nn.Module):
 MODELS = {
     "statistics": lambda: (Statistics(), (torch.randn(3, 6),)),
     "pieces": lambda: (Pieces(), (torch.randn(3, 6),)),
-    "masked": lambda: (Masked(), (torch.randn(2, 5, 8), torch.tensor([[False] * 5, [False, False, False, True, True]]))),
+    "masked": lambda: (
+        Masked(),
+        (torch.randn(2, 5, 8), torch.tensor([[False] * 5, [False, False, False, True, True]])),
+    ),
     "causal": lambda: (Causal(), (torch.randn(2, 3, 8), torch.randn(2, 5, 8))),
     "pictures": lambda: (Pictures(), (torch.randn(2, 3, 8, 8),)),
     "half": lambda: (Half().half(), (400 * torch.randn(2, 4, 8).half(),)),

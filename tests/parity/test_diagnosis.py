@@ -9,6 +9,8 @@ import pytest
 
 from t2m_notebook.parity.diagnosis import Case, Finding, Outcome, diagnose
 from t2m_notebook.parity.diagnosis.baseline import GENERATED
+from t2m_notebook.session import Port, port
+from tests import zoo
 
 from .by_hand import RIGHT, WRONG
 from .harness import bench, findings, run
@@ -97,7 +99,7 @@ def test_a_fault_without_a_name_is_put_back_from_the_generated_class():
     given = findings(found, "GPTBlock", bad)
     mended(found, "GPTBlock", bad, (GENERATED,), given)
     assert "mx.softmax(scores, axis=-1)" in given[0].after
-    assert findings(found, "GPTBlock", bad, baseline=False) == []
+    assert findings(found, "GPTBlock", bad, baseline=False, seconds=1) == []
 
 
 def test_the_rest_of_the_text_stays_as_typed():
@@ -115,15 +117,28 @@ class   BertPooler( nn.Module ) :  # mine
     assert given[0].apply(bad) == bad.replace("h[:, 1]", "h[:, 0]") and given[0].line == given[0].end_line == 7
 
 
-@pytest.mark.parametrize("text", [
-    "", "class", "class Other: pass", "class C:\n    pass", "class C(nn.Module):\n    def __call__(self, *a, **k): ...",
-    "class C:\n    def __call__(self, x):\n        while x:\n            x = x - 1\n        return x",
-    "class C:\n    def __call__(self, x): return f'{x!r:>{3}}' if (y := x) else lambda *a, b=1, **k: (yield)",
-    "class C:\n    x: int = 3\n    async def __call__(self, /, x, *, y=2):\n        async with x as z, y: await z\n"
-    "        match x:\n            case [1, *_]: del x[::2], y\n        try: pass\n        except* ValueError: raise\n",
-    "class C:\n    def __call__(self): return self.a.T @ self.b[..., None].reshape().swapaxes(*x).split()(1)[0](x=1, **k)",
-    "\ufeffclass C:\n\tdef __call__(self, x):\r\n\t\treturn x.transpose().mean(axis=()) + mx.pad(x, []) + mx.einsum('a')",
-    "class C:\n" + "    x = " + "(" * 150 + "1" + ")" * 150, "class C:\n    x = 1\0", "class C:\n    def f(self): " + "-" * 3000 + "1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "class",
+        "class Other: pass",
+        "class C:\n    pass",
+        "class C(nn.Module):\n    def __call__(self, *a, **k): ...",
+        "class C:\n    def __call__(self, x):\n        while x:\n            x = x - 1\n        return x",
+        "class C:\n    def __call__(self, x): return f'{x!r:>{3}}' if (y := x) else lambda *a, b=1, **k: (yield)",
+        "class C:\n    x: int = 3\n    async def __call__(self, /, x, *, y=2):\n        async with x as z, y: await z\n"
+        "        match x:\n            case [1, *_]: del x[::2], y\n"
+    "        try: pass\n        except* ValueError: raise\n",
+        "class C:\n    def __call__(self): return self.a.T @ self.b[..., None]"
+    ".reshape().swapaxes(*x).split()(1)[0](x=1, **k)",
+        "\ufeffclass C:\n\tdef __call__(self, x):\r\n\t\treturn x.transpose().mean(axis=())"
+    " + mx.pad(x, []) + mx.einsum('a')",
+        "class C:\n" + "    x = " + "(" * 150 + "1" + ")" * 150,
+        "class C:\n    x = 1\0",
+        "class C:\n    def f(self): " + "-" * 3000 + "1",
+    ],
+)
 def test_odd_source_is_no_matter(text):
     def fails(source: str) -> Outcome:
         return Outcome(False, math.inf, None, "no")
@@ -157,7 +172,39 @@ def test_a_number_that_only_just_passes_is_not_the_first_choice():
             return Outcome(True, 0.09, 0.1)
         return Outcome("eps=1e-12" in source, 1e-7 if "eps=1e-12" in source else 1.0, 0.1)
 
-    source = "class C:\n    def __init__(self):\n        self.n = nn.LayerNorm(4, eps=1e-05)\n    def __call__(self, x):\n" \
+    source = (
+        "class C:\n    def __init__(self):\n        self.n = nn.LayerNorm(4, eps=1e-05)\n    def __call__(self, x):\n"
         "        return self.n(x)"
+    )
     given = diagnose(Case(source, "C", "", None, judge), 20.0)
     assert given[0].after.strip() == "self.n = nn.LayerNorm(4, eps=1e-12)"
+
+
+@pytest.fixture(scope="module")
+def edited():
+    """A port to edit, in its own live worker."""
+    made: Port = port(*zoo.build("bert"))
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("bug", [
+    "epsilon of a LayerNorm", "mask inverted", "residual left out", "heads not put back", "second token for the first",
+    "another activation"])
+def test_the_report_of_an_edit_has_the_diagnosis(edited, bug):
+    _, name, _, _, kinds = PLANTED[bug]
+    right = edited.cells[name].source
+    report = edited.edit(name, planted(bug, right))
+    assert not report.ok and any(kind in report.diagnosis for kind in kinds), report.diagnosis
+    assert name in report.first_divergence
+    assert edited.edit(name, right).ok
+
+
+def test_the_fix_of_a_check_makes_the_class_equal(edited):
+    right = edited.cells["BertSelfAttention"].source
+    check = edited.check("BertSelfAttention", planted("heads not exchanged everywhere", right))
+    assert check.state != "proven" and check.fixes
+    fix = check.fixes[0]
+    finding = Finding(fix.kind, fix.message, fix.line, fix.end_line, fix.before, fix.after, fix.difference)
+    assert edited.check("BertSelfAttention", finding.apply(edited.cells["BertSelfAttention"].source)).ok
+    assert edited.edit("BertSelfAttention", right).ok

@@ -233,6 +233,16 @@ def test_what_is_saved_is_what_the_cells_say(made, tmp_path):
     assert made.manifest["parity"]["ok"]
 
 
+def test_a_checkpoint_marks_its_line_and_is_not_saved(made):
+    source = replaced(made, "Block", "nn.gelu(self.grow(x))", 't2m.checkpoint(nn.gelu(self.grow(x)), "hidden")')
+    check = made.check("Block", source)
+    assert check.ok and len(check.marks) == 1, check
+    mark = check.marks[0]
+    assert mark.severity == "info" and mark.line == line_with(source, "checkpoint")
+    assert mark.message.startswith("hidden: (2, 9, 32) float32, -0.")
+    assert "checkpoint" not in made.source and made.cells["Block"].source == source
+
+
 def test_listeners_are_told(made):
     told = []
     stop = made.listen(told.append)

@@ -42,7 +42,8 @@ def lengths(model: nn.Module, length: int = 16) -> set[int]:
     (lambda x: x.shape[1] % 8, 0, {16, 19, 33, 1}),  # 19 went another way, so it tells nothing of 33
     (lambda x: x.shape[2], 1, {16, 19}),  # does not follow the length
     (lambda x: x[:, ::2].shape[1], 4, {16, 19, 33, 1}),  # follows it in a way that only torch knows
-    (lambda x: -1, 0, {16, 19})], ids=["one", "twenty", "twice", "rest", "no rest", "width", "every second", "no comparison"])
+    (lambda x: -1, 0, {16, 19}),
+], ids=["one", "twenty", "twice", "rest", "no rest", "width", "every second", "no comparison"])
 def test_the_sizes_that_may_branch(size, bound, expected):
     assert lengths(Compares(size, bound)) == expected
 

@@ -15,7 +15,6 @@ from .support import checks
 #: Models that are known not to be proven whole, and why.
 KNOWN = {
     "packed_sequence": "PackedSequence has no counterpart in MLX; the class is a stub that says so",
-    "tv_swin_t": "pads and shifts only at image sizes that the example does not have",
 }
 
 

@@ -82,6 +82,12 @@ def test_every_number_of_the_classic_example_is_said() -> None:
         assert said in text, said
 
 
+def test_the_steps_as_a_table() -> None:
+    table = classic().to_pandas()
+    assert list(table["name"]) == ["L", "e", "d", "c", "a", "b"]
+    assert table.loc[4, "adds"] == "900 + 360 = 1260" and table.loc[3, "gradient"] == "300"
+
+
 def test_a_step_says_where_ways_meet() -> None:
     step = step_words(classic(), 3)
     assert step.title == "c = a · b" and step.incoming == "300"
@@ -110,6 +116,7 @@ def test_numbers(number, text) -> None:
     (TensorValue((0, 3), "float32", ()), "no elements, 0×3"),
     (TensorValue((2,), "complex64", (1, 2, 0, -1)), "[1+2j, 0−1j]"),
     (TensorValue((8,), "float32", None, -1, 2, 0.5, 3), "8 in −1 … 2"),
+    (TensorValue((2, 8), "float32", None, 1, 1, 1, 4), "2×8, all 1"),
     (TensorValue((8,), "float32", None, nonfinite=8), "8, 8 numbers NaN or Inf"),
     (TensorValue((2, 2), "float32", layout="sparse_coo"), "sparse_coo 2×2, not supported")])
 def test_values(value, text) -> None:

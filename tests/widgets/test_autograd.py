@@ -43,3 +43,11 @@ def test_python_lays_out_when_asked(monkeypatch) -> None:
 def test_static_twin_for_readers_without_a_kernel() -> None:
     ((data, _),) = AutogradWidget(classic()).outputs()
     assert "900 + 360 = 1260" in data["text/plain"] and "<svg" in data["text/html"]
+
+
+def test_details_of_a_large_graph_are_sent_when_asked_for(monkeypatch) -> None:
+    widget, sent = AutogradWidget(modules(100)), []
+    monkeypatch.setattr(widget, "send", sent.append)
+    assert widget.data["details"] == []
+    widget._answer(widget, {"detail": 3}, None)
+    assert sent[0]["detail"] == 3 and sent[0]["facts"]["operation"] == "torch.mul"

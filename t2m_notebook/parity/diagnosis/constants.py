@@ -9,8 +9,26 @@ from collections.abc import Iterator
 from .called import called
 from .source import Rewrite, Source, number
 
-WELL_KNOWN = (0.0, 1.0, 0.5, 2.0, 0.01, 0.1, 0.2, 0.02, 10000.0, 0.044715, math.sqrt(2 / math.pi), 1.702, 1e-2, 6.0, 3.0,
-              math.sqrt(0.5), math.sqrt(2), math.pi)
+WELL_KNOWN = (
+    0.0,
+    1.0,
+    0.5,
+    2.0,
+    0.01,
+    0.1,
+    0.2,
+    0.02,
+    10000.0,
+    0.044715,
+    math.sqrt(2 / math.pi),
+    1.702,
+    1e-2,
+    6.0,
+    3.0,
+    math.sqrt(0.5),
+    math.sqrt(2),
+    math.pi,
+)
 
 
 def wrong_number(source: Source) -> Iterator[Rewrite]:
@@ -30,9 +48,12 @@ def wrong_number(source: Source) -> Iterator[Rewrite]:
         for place, other in enumerate(_candidates(source, node, value, facts)):
             if other != value and type(other) in (int, float) and math.isfinite(other):
                 text = repr(other)
-                yield Rewrite(kind, f"{word + ' ' if word else ''}{_short(other)} agrees with torch, not {_short(value)}",
-                              (source.put(node, text),), 1 + 0.12 * place + (1 if size or source.in_init(node) else 0)
-                              - (0.7 if scale else 0))
+                yield Rewrite(
+                    kind,
+                    f"{word + ' ' if word else ''}{_short(other)} agrees with torch, not {_short(value)}",
+                    (source.put(node, text),),
+                    1 + 0.12 * place + (1 if size or source.in_init(node) else 0) - (0.7 if scale else 0),
+                )
 
 
 def scale_of_size(source: Source) -> Iterator[Rewrite]:
@@ -49,25 +70,49 @@ def scale_of_size(source: Source) -> Iterator[Rewrite]:
                 if isinstance(side, (ast.Name, ast.Attribute, ast.Subscript)) and (
                         "dim" in text or "size" in text or "shape" in text or "scale" in text or "heads" in text):
                     for form in (f"{text} ** 0.5", f"{text} ** -0.5"):
-                        yield Rewrite("wrong scale", f"torch scales by {form}, not by {text}", (source.put(side, form),), 0.4)
+                        yield Rewrite(
+                            "wrong scale", f"torch scales by {form}, not by {text}", (source.put(side, form),), 0.4
+                        )
     for node in source.of(ast.Call):
         found = called(node)
         given = found.keyword("scale")
         if given is not None and found.args:
             q = source.operand(found.args[0])
             text = source.operand(given)
-            for place, form in enumerate((f"{q}.shape[-1] ** -0.5", f"{text} ** -0.5", f"{text} ** 0.5", f"1 / {text}", "1.0",
-                                          f"{q}.shape[-1] ** 0.5", f"1 / {q}.shape[-1]")):
+            for place, form in enumerate(
+                (
+                    f"{q}.shape[-1] ** -0.5",
+                    f"{text} ** -0.5",
+                    f"{text} ** 0.5",
+                    f"1 / {text}",
+                    "1.0",
+                    f"{q}.shape[-1] ** 0.5",
+                    f"1 / {q}.shape[-1]",
+                )
+            ):
                 if form != source.read(given):
-                    yield Rewrite("wrong scale", f"torch's scale is {form} here", (source.put(given, form),), 0.3 + 0.1 * place)
+                    yield Rewrite(
+                        "wrong scale", f"torch's scale is {form} here", (source.put(given, form),), 0.3 + 0.1 * place
+                    )
         if found.name in ("sqrt", "rsqrt") and found.args and found.owner in ("mx", "math"):
-            yield Rewrite("wrong scale", "torch takes no root here", (source.put(node, source.operand(found.args[0])),), 1)
+            yield Rewrite(
+                "wrong scale", "torch takes no root here", (source.put(node, source.operand(found.args[0])),), 1
+            )
 
 
 def _candidates(source: Source, node: ast.expr, value: float, facts: list[float]) -> list[float]:
     found: list[float] = [*source.baseline_numbers, *(f for f in facts if type(f) is type(value))][:12]
     if isinstance(value, int):
-        relatives: list[float] = [value + 1, value - 1, -value, value * 2, *([value // 2] if value % 2 == 0 else []), 0, 1, 2]
+        relatives: list[float] = [
+            value + 1,
+            value - 1,
+            -value,
+            value * 2,
+            *([value // 2] if value % 2 == 0 else []),
+            0,
+            1,
+            2,
+        ]
     else:
         relatives = [-value, value * 2, value / 2, value + 1, value - 1]
         if value > 0:

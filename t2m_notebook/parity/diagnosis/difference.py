@@ -21,8 +21,12 @@ def named(own: list[ast.stmt], generated: list[ast.stmt]) -> tuple[str, str]:
     own = [node for node in own if not isinstance(node, ast.Pass)]
     if not own and generated:
         value = getattr(generated[0], "value", None)
-        kind = _call(called(value), "missing") if isinstance(value, ast.Call) and len(generated) == 1 else "missing step"
-        return kind.replace("missing call", "missing step"), f"the generated class has the step `{_short(generated[0])}` here"
+        kind = (
+            _call(called(value), "missing") if isinstance(value, ast.Call) and len(generated) == 1 else "missing step"
+        )
+        return kind.replace(
+            "missing call", "missing step"
+        ), f"the generated class has the step `{_short(generated[0])}` here"
     if own and not generated:
         value = getattr(own[0], "value", None)
         kind = _call(called(value), "extra") if isinstance(value, ast.Call) and len(own) == 1 else "extra step"
@@ -76,7 +80,9 @@ def _kind(mine: ast.AST, theirs: ast.AST, context: list[ast.AST]) -> str:
         if found:
             return found
     for outer, within, what in ((theirs, mine, "missing"), (mine, theirs, "extra")):
-        if isinstance(outer, ast.Call) and any(_text(node) == _text(within) for node in ast.walk(outer) if node is not outer):
+        if isinstance(outer, ast.Call) and any(
+            _text(node) == _text(within) for node in ast.walk(outer) if node is not outer
+        ):
             return _call(called(outer), what)
         if isinstance(outer, ast.UnaryOp) and _text(outer.operand) == _text(within):
             return "mask inverted" if isinstance(outer.op, ast.Invert) else "sign"
@@ -88,7 +94,11 @@ def _kind(mine: ast.AST, theirs: ast.AST, context: list[ast.AST]) -> str:
 
 
 def _same_place(mine: ast.AST, theirs: ast.AST, parent: ast.AST | None, inner) -> str:
-    if isinstance(theirs, (ast.Slice, ast.Tuple)) and isinstance(parent, ast.Subscript) or isinstance(parent, ast.Slice):
+    if (
+        isinstance(theirs, (ast.Slice, ast.Tuple))
+        and isinstance(parent, ast.Subscript)
+        or isinstance(parent, ast.Slice)
+    ):
         return "off-by-one slice"
     if isinstance(parent, ast.Subscript) and number(theirs) is not None:
         return "wrong index"
@@ -118,7 +128,9 @@ def _same_place(mine: ast.AST, theirs: ast.AST, parent: ast.AST | None, inner) -
 
 def _term(part: ast.AST, whole: ast.BinOp, what: str) -> str:
     """A sum or product of which one side is left over."""
-    other = whole.right if _text(whole.left) == _text(part) else whole.left if _text(whole.right) == _text(part) else None
+    other = (
+        whole.right if _text(whole.left) == _text(part) else whole.left if _text(whole.right) == _text(part) else None
+    )
     if other is None:
         return ""
     if isinstance(whole.op, (ast.Mult, ast.Div, ast.Pow)):

@@ -16,8 +16,12 @@ def scalar_array(source: Source) -> Iterator[Rewrite]:
     """``mx.array(2.5)`` is a float32 array that promotes bfloat16; a Python number does not."""
     for call in calls(source, "array"):
         if call.args and number(call.args[0]) is not None and not source.in_init(call.node):
-            yield Rewrite("dtype promotion", "mx.array of a number is float32 and promotes half precision: use the number",
-                          (source.put(call.node, source.read(call.args[0])),), 0)
+            yield Rewrite(
+                "dtype promotion",
+                "mx.array of a number is float32 and promotes half precision: use the number",
+                (source.put(call.node, source.read(call.args[0])),),
+                0,
+            )
         elif not source.in_init(call.node):
             for name in source.names_before(call.node)[-2:]:
                 yield Rewrite("dtype promotion", f"the array is float32: cast it to {name}'s dtype",
@@ -63,7 +67,9 @@ def other_cast(source: Source) -> Iterator[Rewrite]:
         for place, name in enumerate([*DTYPES, *(f"{n}.dtype" for n in source.names_before(call.node)[-2:])]
                                      if given is not None and not source.in_init(call.node) else []):
             if name != source.read(given):
-                yield Rewrite(KIND, f"torch's {call.name} has dtype {name} here", (source.put(given, name),), 0.9 + 0.1 * place)
+                yield Rewrite(
+                    KIND, f"torch's {call.name} has dtype {name} here", (source.put(given, name),), 0.9 + 0.1 * place
+                )
 
 
 def missing_cast(source: Source) -> Iterator[Rewrite]:

@@ -45,8 +45,12 @@ def misplaced_epsilon(source: Source) -> Iterator[Rewrite]:
                 and above.left is parent and parent.right is call.node:  # type: ignore[union-attr]
             symbol = "/" if isinstance(parent.op, ast.Div) else "*"  # type: ignore[union-attr]
             inside = f"mx.{call.name}({source.read(inner)} + {source.read(above.right)})"
-            yield Rewrite("epsilon", "the epsilon is added to the quotient; torch adds it to the variance",
-                          (source.put(above, f"{source.operand(parent.left)} {symbol} {inside}"),), 0.5)  # type: ignore[union-attr]
+            yield Rewrite(
+                "epsilon",
+                "the epsilon is added to the quotient; torch adds it to the variance",
+                (source.put(above, f"{source.operand(parent.left)} {symbol} {inside}"),),
+                0.5,
+            )  # type: ignore[union-attr]
         if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Add) and number(inner.right) is not None:
             if call.name == "sqrt":
                 outside = f"mx.sqrt({source.read(inner.left)}) + {source.read(inner.right)}"
@@ -73,7 +77,9 @@ def _sites(source: Source) -> Iterator[tuple[ast.expr, str]]:
     for call in calls(source):
         if call.owner in ("nn", "") and call.name[:1].isupper():
             continue
-        value = call.keyword("eps") or (call.args[-1] if call.name in ("layer_norm", "rms_norm") and call.args else None)
+        value = call.keyword("eps") or (
+            call.args[-1] if call.name in ("layer_norm", "rms_norm") and call.args else None
+        )
         if number(value) is not None:
             yield value, ""  # type: ignore[misc]
         for argument in call.args if call.name in ("maximum", "clip") else ():
@@ -84,6 +90,11 @@ def _sites(source: Source) -> Iterator[tuple[ast.expr, str]]:
             for side in (node.left, node.right):
                 if 0 < (number(side) or 0) <= 1e-2:
                     yield side, ""
+    for node in ast.walk(source.cls):
+        if isinstance(node, ast.arguments):
+            for argument, default in zip(reversed(node.args), reversed(node.defaults), strict=False):
+                if "eps" in argument.arg and number(default) is not None:
+                    yield default, ""
     for name, made in source.layers.items():
         if "eps" in name and number(made) is not None:
             yield made, name

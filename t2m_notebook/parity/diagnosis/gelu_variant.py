@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from .called import calls, constructors
 from .source import Rewrite, Source
 
-FORMS = {"nn.gelu": "exact (erf)", "nn.gelu_approx": "the tanh approximation", "nn.gelu_fast_approx": "x·sigmoid(1.702·x)"}
+FORMS = {
+    "nn.gelu": "exact (erf)",
+    "nn.gelu_approx": "the tanh approximation",
+    "nn.gelu_fast_approx": "x·sigmoid(1.702·x)",
+}
 LAYERS = {"none": "exact (erf)", "precise": "the tanh approximation", "fast": "x·sigmoid(1.702·x)"}
 
 

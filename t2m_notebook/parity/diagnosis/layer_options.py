@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from .called import Called, calls, constructors
+from .called import calls, constructors
 from .source import Rewrite, Source, number, numbers
 
 KIND = "layer option"
@@ -16,13 +16,19 @@ LEFT_OUT: dict[str, dict[str, tuple]] = {
     "Conv3d": {"stride": (2,), "padding": (1, 2)},
     "ConvTranspose1d": {"stride": (2,), "padding": (1,), "output_padding": (1,)},
     "ConvTranspose2d": {"stride": (2,), "padding": (1,), "output_padding": (1,)},
-    "MaxPool2d": {"stride": (1, 2), "padding": (1,)}, "AvgPool2d": {"stride": (1, 2), "padding": (1,)},
-    "MaxPool1d": {"stride": (1, 2), "padding": (1,)}, "AvgPool1d": {"stride": (1, 2), "padding": (1,)},
+    "MaxPool2d": {"stride": (1, 2), "padding": (1,)},
+    "AvgPool2d": {"stride": (1, 2), "padding": (1,)},
+    "MaxPool1d": {"stride": (1, 2), "padding": (1,)},
+    "AvgPool1d": {"stride": (1, 2), "padding": (1,)},
     "Upsample": {"mode": ("linear", "cubic"), "align_corners": (True,)},
     "RoPE": {"traditional": (True,), "base": (500000.0, 1000000.0, 100.0), "scale": (0.5,)},
-    "MultiHeadAttention": {"bias": (True,)}, "LeakyReLU": {"negative_slope": (0.1, 0.2, 0.3)},
-    "StackedLSTM": {"batch_first": (True,)}, "StackedGRU": {"batch_first": (True,)}, "StackedRNN": {"batch_first": (True,)},
-    "TransformerEncoderLayer": {"norm_first": (False,)}, "ELU": {"alpha": (0.5,)},
+    "MultiHeadAttention": {"bias": (True,)},
+    "LeakyReLU": {"negative_slope": (0.1, 0.2, 0.3)},
+    "StackedLSTM": {"batch_first": (True,)},
+    "StackedGRU": {"batch_first": (True,)},
+    "StackedRNN": {"batch_first": (True,)},
+    "TransformerEncoderLayer": {"norm_first": (False,)},
+    "ELU": {"alpha": (0.5,)},
 }
 WORDS = {"mode": ("nearest", "linear", "cubic", "constant", "reflect", "edge"), "padding_mode": ("zeros", "reflect")}
 SISTERS = ({"MaxPool1d": "AvgPool1d", "MaxPool2d": "AvgPool2d", "MaxPool3d": "AvgPool3d"})
@@ -49,7 +55,7 @@ def wrong_option(source: Source) -> Iterator[Rewrite]:
                     yield Rewrite(_kind(option, call.name), f"torch's {call.name} has {option}={value!r}",
                                   (source.add_argument(call.node, f"{option}={_text(value)}"),),
                                   0.2 if own and place == 0 else 0.9 + 0.1 * place)
-        for place, argument in enumerate(call.args[:4]):
+        for argument in call.args[:4]:
             if number(argument) is not None and call.name.endswith(("Pool2d", "Pool1d", "Pool3d", "GroupNorm")):
                 for other in (2, 3, 1, 4, 7, 8, 16, 32):
                     if other != number(argument):
@@ -128,8 +134,23 @@ def _kind(option: str, layer: str) -> str:
         return "padding counted in the average"
     if option == "traditional":
         return "rotary layout"
-    return option.replace("_", " ") if option in ("stride", "padding", "dilation", "groups", "batch_first", "bidirectional",
-                                                  "negative_slope", "output_padding", "scale", "base") else KIND
+    return (
+        option.replace("_", " ")
+        if option
+        in (
+            "stride",
+            "padding",
+            "dilation",
+            "groups",
+            "batch_first",
+            "bidirectional",
+            "negative_slope",
+            "output_padding",
+            "scale",
+            "base",
+        )
+        else KIND
+    )
 
 
 def _text(value) -> str:

@@ -41,16 +41,33 @@ def broadcast_of_nchw(source: Source) -> Iterator[Rewrite]:
                 text = ["1"] * len(sizes)
                 text[place] = shape[0]
                 if text != [source.read(a) for a in call.args[1:]]:
-                    yield Rewrite(KIND, f"the channels are axis {'-1' if place > 1 else '1'} here: reshape({', '.join(text)})",
-                                  tuple(source.put(a, t) for a, t in zip(call.args[1:], text, strict=True)), 0.3)
+                    yield Rewrite(
+                        KIND,
+                        f"the channels are axis {'-1' if place > 1 else '1'} here: reshape({', '.join(text)})",
+                        tuple(source.put(a, t) for a, t in zip(call.args[1:], text, strict=True)),
+                        0.3,
+                    )
     for node in source.of(ast.Subscript):
         index = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         texts = [source.read(item) for item in index]
         if "None" in texts and set(texts) <= {":", "None", "..."}:
-            for other in (["None", "None", ":"], [":", "None", "None", ":"], [":", "None", "None"], ["None", ":", "None", "None"],
-                          [":", ":", "None", "None"], ["None", "None", "None", ":"], ["None"], [":", "None"],
-                          ["...", "None"], [":", "None", "None", ":"], [":", ":", "None"], ["None", ":"],
-                          ["None", "None"], [":", "None", ":", "None"], [":", "None", "None", "None"]):
+            for other in (
+                ["None", "None", ":"],
+                [":", "None", "None", ":"],
+                [":", "None", "None"],
+                ["None", ":", "None", "None"],
+                [":", ":", "None", "None"],
+                ["None", "None", "None", ":"],
+                ["None"],
+                [":", "None"],
+                ["...", "None"],
+                [":", "None", "None", ":"],
+                [":", ":", "None"],
+                ["None", ":"],
+                ["None", "None"],
+                [":", "None", ":", "None"],
+                [":", "None", "None", "None"],
+            ):
                 if other != texts:
                     cost = 0.7 if len(other) == len(texts) else 1.5
                     yield Rewrite("broadcast along another axis", f"a new axis in another place: [{', '.join(other)}]",
@@ -105,8 +122,12 @@ def size_of_nchw(source: Source) -> Iterator[Rewrite]:
             for other in (-1, 1, 2, 3, 0, -2):
                 if other != place and not source.in_init(node):
                     cost = 0.8 if source.channels_last else 1.6
-                    yield Rewrite(KIND if source.channels_last else "wrong size", f"shape[{place}] should be shape[{other}]",
-                                  (source.put(node.slice, str(other)),), cost)
+                    yield Rewrite(
+                        KIND if source.channels_last else "wrong size",
+                        f"shape[{place}] should be shape[{other}]",
+                        (source.put(node.slice, str(other)),),
+                        cost,
+                    )
     for node in source.of(ast.Assign):
         target, value = node.targets[0], node.value
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Attribute) and value.attr == "shape":

@@ -20,7 +20,9 @@ def inverted_mask(source: Source) -> Iterator[Rewrite]:
             yield Rewrite("mask inverted", "the mask must not be inverted: True means attend here",
                           (source.put(node, source.operand(node.operand)),), 0)
         else:
-            yield Rewrite("mask inverted", f"the mask means the opposite here: ~{text}", (source.put(node, f"~{text}"),), 0.1)
+            yield Rewrite(
+                "mask inverted", f"the mask means the opposite here: ~{text}", (source.put(node, f"~{text}"),), 0.1
+            )
             yield Rewrite("mask inverted", f"the mask means the opposite here: 1 - {text}",
                           (source.put(node, f"1 - {text}"),), 0.6)
     for node in source.of(ast.UnaryOp):
@@ -28,7 +30,12 @@ def inverted_mask(source: Source) -> Iterator[Rewrite]:
             yield Rewrite("mask inverted", f"{source.read(node)} should not be inverted",
                           (source.put(node, source.operand(node.operand)),), 0.2)
     for call in calls(source, "logical_not"):
-        yield Rewrite("mask inverted", "the mask must not be inverted", (source.put(call.node, source.operand(call.args[0])),), 0.2)
+        yield Rewrite(
+            "mask inverted",
+            "the mask must not be inverted",
+            (source.put(call.node, source.operand(call.args[0])),),
+            0.2,
+        )
     for call in calls(source, "where"):
         if len(call.args) == 3:
             test, yes, no = (source.read(a) for a in call.args)
@@ -50,8 +57,12 @@ def boolean_or_additive(source: Source) -> Iterator[Rewrite]:
         inner = _cast(node)
         if inner is not None:
             for new, cost in ((source.operand(inner), 0.2), (f"mx.where({source.read(inner)}, 0.0, -mx.inf)", 0.3)):
-                yield Rewrite("boolean and additive mask mixed up", "a boolean mask that is cast becomes an additive one",
-                              (source.put(node, new),), cost)
+                yield Rewrite(
+                    "boolean and additive mask mixed up",
+                    "a boolean mask that is cast becomes an additive one",
+                    (source.put(node, new),),
+                    cost,
+                )
     for call in calls(source, "full", "full_like", "ones", "zeros", "tril", "triu"):
         if "mx.bool_" in source.read(call.node) or call.name in ("full", "full_like", *TRIANGLES):
             yield Rewrite("boolean and additive mask mixed up", f"mx.{call.name} is not boolean here: cast its result",
@@ -102,8 +113,14 @@ def mask_left_out(source: Source) -> Iterator[Rewrite]:
         for name in source.names_before(call.node) if scores is not None else ():
             if "mask" in name or "bias" in name:
                 text = source.read(scores)
-                for new in (f"{text} + {name}", f"mx.where({name}, {text}, -mx.inf)", f"mx.where({name}, -mx.inf, {text})"):
-                    yield Rewrite("mask left out", f"torch masks the scores with {name}", (source.put(scores, new),), 0.5)
+                for new in (
+                    f"{text} + {name}",
+                    f"mx.where({name}, {text}, -mx.inf)",
+                    f"mx.where({name}, -mx.inf, {text})",
+                ):
+                    yield Rewrite(
+                        "mask left out", f"torch masks the scores with {name}", (source.put(scores, new),), 0.5
+                    )
 
 
 def causal_alignment(source: Source) -> Iterator[Rewrite]:
@@ -122,7 +139,10 @@ def causal_alignment(source: Source) -> Iterator[Rewrite]:
         for text, message, kind, cost in masks:
             if call.name == "causal_attention":
                 others = [t for t in source.arguments(call.node) if not t.startswith("mask=")]
-                edit = (*source.span(call.node), f"mx.fast.scaled_dot_product_attention({', '.join([*others, 'mask=' + text])})")
+                edit = (
+                    *source.span(call.node),
+                    f"mx.fast.scaled_dot_product_attention({', '.join([*others, 'mask=' + text])})",
+                )
             elif given is not None or positional is not None:
                 edit = source.put(given or positional, text)
             else:
@@ -142,7 +162,9 @@ def causal_alignment(source: Source) -> Iterator[Rewrite]:
             if k != (number(offset) or 0):
                 edit = source.put(offset, str(k)) if offset is not None else source.add_argument(call.node, f"k={k}")
                 yield Rewrite("causal alignment", f"the triangle starts at diagonal {k} in torch", (edit,), 0.3)
-                yield Rewrite("causal alignment", f"torch keeps the other triangle, from diagonal {k}", (renamed, edit), 0.8)
+                yield Rewrite(
+                    "causal alignment", f"torch keeps the other triangle, from diagonal {k}", (renamed, edit), 0.8
+                )
 
 
 def _masks(source: Source) -> Iterator[ast.expr]:

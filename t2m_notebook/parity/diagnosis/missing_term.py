@@ -35,8 +35,12 @@ def missing_residual(source: Source) -> Iterator[Rewrite]:
         for argument in call.args:
             for place, name in enumerate(source.names_before(argument)[:5]):
                 if source.read(argument) != name:
-                    yield Rewrite("missing residual", f"torch adds {name} to what {source.read(call.node.func)} is given",
-                                  (source.put(argument, f"{source.read(argument)} + {name}"),), 1.3 + 0.1 * place)
+                    yield Rewrite(
+                        "missing residual",
+                        f"torch adds {name} to what {source.read(call.node.func)} is given",
+                        (source.put(argument, f"{source.read(argument)} + {name}"),),
+                        1.3 + 0.1 * place,
+                    )
 
 
 def missing_parameter(source: Source) -> Iterator[Rewrite]:
@@ -98,10 +102,12 @@ def missing_scale(source: Source) -> Iterator[Rewrite]:
             size = f"{source.operand(left)}.shape[-1]"
             for cost, factor in ((0.4, f"{size} ** -0.5"), (1.5, f"{size} ** 0.5")):
                 text = f"({source.read(node)}) * {factor}"
-                yield Rewrite("missing scale", f"torch scales this product by {factor}", (source.put(node, text),), cost)
+                yield Rewrite(
+                    "missing scale", f"torch scales this product by {factor}", (source.put(node, text),), cost
+                )
     for value in source.values():
-        for factor in dict.fromkeys(repr(v) for v in source.baseline_numbers):
-            for operator in "*/+":
+        for factor, operator in ((repr(v), o) for v in source.baseline_numbers for o in "*/+"):
+            if operator != "+" or not 0 < float(factor) <= 1e-2:  # an epsilon has its own hypothesis
                 yield Rewrite("missing scale", f"torch has `{operator} {factor}` here",
                               (source.put(value, f"{source.operand(value)} {operator} {factor}"),), 1.2)
         text = source.operand(value)
@@ -120,4 +126,6 @@ def extra_term(source: Source) -> Iterator[Rewrite]:
         for kept, gone, cost in ((node.left, node.right, 0.9), (node.right, node.left, 1.3)):
             if kept is node.right and isinstance(node.op, (ast.Sub, ast.Div, ast.Pow)):
                 continue
-            yield Rewrite(kind, f"torch has no `{source.read(gone)}` here", (source.put(node, source.operand(kept)),), cost)
+            yield Rewrite(
+                kind, f"torch has no `{source.read(gone)}` here", (source.put(node, source.operand(kept)),), cost
+            )

@@ -37,7 +37,9 @@ def train_or_eval(source: Source) -> Iterator[Rewrite]:
     for call in calls(source, "train"):
         receiver = call.node.func
         if isinstance(receiver, ast.Attribute) and not isinstance(source.parents.get(call.node), ast.Expr):
-            yield Rewrite(MODE, "torch's layer is in eval mode", (source.put(call.node, source.read(receiver.value)),), 0.2)
+            yield Rewrite(
+                MODE, "torch's layer is in eval mode", (source.put(call.node, source.read(receiver.value)),), 0.2
+            )
     for node in source.of(ast.Attribute):
         if node.attr == "training" and is_own(node) and not source.in_init(node) and isinstance(node.ctx, ast.Load):
             for text in ("False", "True", "not self.training"):
@@ -60,7 +62,9 @@ def train_or_eval(source: Source) -> Iterator[Rewrite]:
             value, layer = source.operand(call.args[0]), f"self.{call.name}"
             text = (f"({value} - {layer}.running_mean) * mx.rsqrt({layer}.running_var + {layer}.eps) * {layer}.weight"
                     f" + {layer}.bias")
-            yield Rewrite(MODE, f"in eval mode torch's {layer} uses its stored statistics", (source.put(call.node, text),), 1)
+            yield Rewrite(
+                MODE, f"in eval mode torch's {layer} uses its stored statistics", (source.put(call.node, text),), 1
+            )
     for call in calls(source, "layer_norm", "instance_norm", "batch_norm", "normalize"):
         given = call.keyword("training")
         if isinstance(given, ast.Constant):
@@ -82,8 +86,12 @@ def dropout_left_on(source: Source) -> Iterator[Rewrite]:
         if call.owner in ("nn", "") and call.name.startswith("Dropout") and not source.in_init(call.node):
             use = source.parents.get(call.node)
             if isinstance(use, ast.Call) and use.args:
-                yield Rewrite("dropout left on", "a Dropout made inside the forward is in train mode; torch's drops nothing",
-                              (source.put(use, source.operand(use.args[0])),), 0)
+                yield Rewrite(
+                    "dropout left on",
+                    "a Dropout made inside the forward is in train mode; torch's drops nothing",
+                    (source.put(use, source.operand(use.args[0])),),
+                    0,
+                )
         if call.name in ("bernoulli", "dropout") and isinstance(source.parents.get(call.node), ast.BinOp):
             parent = source.parents[call.node]
             other = parent.left if parent.right is call.node else parent.right  # type: ignore[attr-defined]
@@ -108,13 +116,23 @@ def other_norm(source: Source) -> Iterator[Rewrite]:
                           (source.put(call.node, f"mx.fast.rms_norm({texts[0]}, {texts[1]}, {texts[-1]})"),), 1.2)
         if call.name == "rms_norm" and len(texts) >= 3:
             for bias in ["None", *(f"self.{n}" for n in source.layers if "bias" in n)]:
-                yield Rewrite("another norm", "torch's norm subtracts the mean",
-                              (source.put(call.node, f"mx.fast.layer_norm({texts[0]}, {texts[1]}, {bias}, {texts[-1]})"),), 1.2)
+                yield Rewrite(
+                    "another norm",
+                    "torch's norm subtracts the mean",
+                    (source.put(call.node, f"mx.fast.layer_norm({texts[0]}, {texts[1]}, {bias}, {texts[-1]})"),),
+                    1.2,
+                )
         for argument in call.args[1:3]:
             if source.read(argument) == "None":
                 for name in source.layers:
                     if source.is_array(name):
-                        yield Rewrite("missing bias" if "bias" in name else "missing scale", f"torch's norm uses self.{name}",
-                                      (source.put(argument, f"self.{name}"),), 0.3 if name in source.unused else 1.5)
+                        yield Rewrite(
+                            "missing bias" if "bias" in name else "missing scale",
+                            f"torch's norm uses self.{name}",
+                            (source.put(argument, f"self.{name}"),),
+                            0.3 if name in source.unused else 1.5,
+                        )
             else:
-                yield Rewrite("extra term", "torch's norm has no weight or bias here", (source.put(argument, "None"),), 1.8)
+                yield Rewrite(
+                    "extra term", "torch's norm has no weight or bias here", (source.put(argument, "None"),), 1.8
+                )

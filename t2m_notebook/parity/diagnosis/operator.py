@@ -13,12 +13,29 @@ SYMBOLS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.MatMult:
 OTHERS = {"+": "-*", "-": "+*", "*": "/+", "/": "*", "@": "*", "&": "|", "|": "&"}
 COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 #: functions of equal arguments that are taken for each other
-FAMILIES = (("max", "min", "mean", "sum", "logsumexp", "prod", "median"), ("argmax", "argmin"), ("maximum", "minimum"),
-            ("cos", "sin", "tan"), ("exp", "expm1", "exp2"), ("log", "log1p", "log2", "log10"),
-            ("sqrt", "rsqrt", "square", "reciprocal"), ("floor", "ceil", "round"), ("var", "std"), ("softmax", "log_softmax"),
-            ("all", "any"), ("add", "subtract", "multiply", "divide"), ("logical_and", "logical_or"), ("zeros", "ones"),
-            ("zeros_like", "ones_like"), ("cumsum", "cumprod", "cummax"), ("concatenate", "stack"), ("abs", "negative", "sign"),
-            ("greater", "less", "greater_equal", "less_equal"), ("equal", "not_equal"), ("sinh", "cosh"))
+FAMILIES = (
+    ("max", "min", "mean", "sum", "logsumexp", "prod", "median"),
+    ("argmax", "argmin"),
+    ("maximum", "minimum"),
+    ("cos", "sin", "tan"),
+    ("exp", "expm1", "exp2"),
+    ("log", "log1p", "log2", "log10"),
+    ("sqrt", "rsqrt", "square", "reciprocal"),
+    ("floor", "ceil", "round"),
+    ("var", "std"),
+    ("softmax", "log_softmax"),
+    ("all", "any"),
+    ("add", "subtract", "multiply", "divide"),
+    ("logical_and", "logical_or"),
+    ("zeros", "ones"),
+    ("zeros_like", "ones_like"),
+    ("cumsum", "cumprod", "cummax"),
+    ("concatenate", "stack"),
+    ("abs", "negative", "sign"),
+    ("greater", "less", "greater_equal", "less_equal"),
+    ("equal", "not_equal"),
+    ("sinh", "cosh"),
+)
 
 
 def other_operator(source: Source) -> Iterator[Rewrite]:
@@ -46,8 +63,12 @@ def other_operator(source: Source) -> Iterator[Rewrite]:
     for node in source.of(ast.AugAssign):
         symbol = SYMBOLS.get(type(node.op), "")
         for other in OTHERS.get(symbol, ""):
-            yield Rewrite("operator", f"torch has `{other}=` here, not `{symbol}=`",
-                          ((*source.span(node), f"{source.read(node.target)} {other}= {source.read(node.value)}"),), 0.9)
+            yield Rewrite(
+                "operator",
+                f"torch has `{other}=` here, not `{symbol}=`",
+                ((*source.span(node), f"{source.read(node.target)} {other}= {source.read(node.value)}"),),
+                0.9,
+            )
         yield Rewrite("operator", f"torch assigns here, without `{symbol}`",
                       ((*source.span(node), f"{source.read(node.target)} = {source.read(node.value)}"),), 1.2)
 
@@ -77,10 +98,16 @@ def wrong_sign(source: Source) -> Iterator[Rewrite]:
         if isinstance(parent, (ast.BinOp, ast.Call, ast.List, ast.Tuple)) and not source.in_init(node) and \
                 isinstance(getattr(node, "ctx", ast.Load()), ast.Load) and not (
                     isinstance(parent, ast.Call) and parent.func is node):
-            yield Rewrite("sign", f"torch has a minus before {source.read(node)}",
-                          (source.put(node, "-" + source.operand(node)),), 1.4 if isinstance(parent, (ast.List, ast.BinOp)) else 2.2)
+            yield Rewrite(
+                "sign",
+                f"torch has a minus before {source.read(node)}",
+                (source.put(node, "-" + source.operand(node)),),
+                1.4 if isinstance(parent, (ast.List, ast.BinOp)) else 2.2,
+            )
     for value in source.values():
-        yield Rewrite("sign", "torch's value has the other sign", (source.put(value, "-" + source.operand(value)),), 1.5)
+        yield Rewrite(
+            "sign", "torch's value has the other sign", (source.put(value, "-" + source.operand(value)),), 1.5
+        )
 
 
 def other_function(source: Source) -> Iterator[Rewrite]:
@@ -121,17 +148,26 @@ def exchanged_arguments(source: Source) -> Iterator[Rewrite]:
                 not source.in_init(node) or isinstance(node, ast.List)):
             texts = [source.read(item) for item in node.elts]
             joined = isinstance(node, ast.List)
-            kind = "order of layers" if source.in_init(node) else "order of concatenation" if joined else "order of results"
+            kind = (
+                "order of layers"
+                if source.in_init(node)
+                else "order of concatenation"
+                if joined
+                else "order of results"
+            )
             for first in range(len(texts)):
                 for second in range(first + 1, len(texts)):
                     if texts[first] != texts[second] and not (number(node.elts[first]) is not None
                                                               and number(node.elts[second]) is not None):
-                        yield Rewrite(kind, f"torch has {texts[second]} before {texts[first]}",
-                                      (source.put(node.elts[first], texts[second]), source.put(node.elts[second], texts[first])),
-                                      0.6 + 0.1 * (second - first))
+                        yield Rewrite(
+                            kind,
+                            f"torch has {texts[second]} before {texts[first]}",
+                            (source.put(node.elts[first], texts[second]), source.put(node.elts[second], texts[first])),
+                            0.6 + 0.1 * (second - first),
+                        )
             if joined and len(texts) == 2:
                 a, b = (t.removeprefix("-") for t in texts)
                 for pair in ((f"-{b}", a), (f"-{a}", b), (a, f"-{b}"), (b, f"-{a}"), (a, b), (b, a)):
                     if list(pair) != texts:
                         yield Rewrite("sign or order of the halves", f"torch joins [{', '.join(pair)}]",
-                                      (source.put(node.elts[0], pair[0]), source.put(node.elts[1], pair[1])), 0.8)
+                                      (source.put(node.elts[0], pair[0]), source.put(node.elts[1], pair[1])), 0.4)

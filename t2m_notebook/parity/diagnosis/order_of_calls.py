@@ -8,10 +8,40 @@ from collections.abc import Iterator
 from .called import Called, calls, layer_calls
 from .source import Rewrite, Source
 
-ACTIVATIONS = ("nn.relu", "nn.gelu", "nn.silu", "mx.tanh", "mx.sigmoid", "nn.gelu_approx", "nn.leaky_relu", "nn.elu",
-               "nn.softplus", "nn.mish", "nn.hardswish", "nn.relu6", "nn.selu", "nn.softsign", "nn.log_sigmoid", "nn.celu",
-               "nn.gelu_fast_approx")
-LAYERS = ("ReLU", "GELU", "SiLU", "Tanh", "Sigmoid", "ELU", "LeakyReLU", "Mish", "Hardswish", "ReLU6", "SELU", "Softplus", "Identity")
+ACTIVATIONS = (
+    "nn.relu",
+    "nn.gelu",
+    "nn.silu",
+    "mx.tanh",
+    "mx.sigmoid",
+    "nn.gelu_approx",
+    "nn.leaky_relu",
+    "nn.elu",
+    "nn.softplus",
+    "nn.mish",
+    "nn.hardswish",
+    "nn.relu6",
+    "nn.selu",
+    "nn.softsign",
+    "nn.log_sigmoid",
+    "nn.celu",
+    "nn.gelu_fast_approx",
+)
+LAYERS = (
+    "ReLU",
+    "GELU",
+    "SiLU",
+    "Tanh",
+    "Sigmoid",
+    "ELU",
+    "LeakyReLU",
+    "Mish",
+    "Hardswish",
+    "ReLU6",
+    "SELU",
+    "Softplus",
+    "Identity",
+)
 NAMES = {a.split(".")[1] for a in ACTIVATIONS} | {"swish"}
 
 
@@ -35,7 +65,9 @@ def missing_call(source: Source) -> Iterator[Rewrite]:
     spots: list[tuple[ast.expr, float]] = [(value, 0.0) for value in source.values()]
     for call in calls(source):
         if not source.in_init(call.node) and call.owner in ("self", "nn", "mx", ""):
-            spots += [(argument, 0.2) for argument in call.args[:3] if not isinstance(argument, (ast.Constant, ast.Starred))]
+            spots += [
+                (argument, 0.2) for argument in call.args[:3] if not isinstance(argument, (ast.Constant, ast.Starred))
+            ]
             spots.append((call.node, 0.3))
         elif call.owner == "." and not source.in_init(call.node):
             spots.append((call.args[0], 0.2))
@@ -48,6 +80,9 @@ def missing_call(source: Source) -> Iterator[Rewrite]:
             if not source.is_array(name) and not isinstance(source.layers[name], (ast.List, ast.ListComp)):
                 yield Rewrite("missing layer", f"no line uses self.{name}; torch applies it here",
                               (source.put(node, f"self.{name}({text})"),), 0.2 + late)
+                for value in source.names_before(node)[:4]:
+                    yield Rewrite("missing residual", f"no line uses self.{name}; torch adds self.{name}({value}) here",
+                                  (source.put(node, f"{text} + self.{name}({value})"),), 0.6 + late)
         for name in source.layers:
             if name in source.uses and source.constructor(name)[:1].isupper() and f"self.{name}(" not in text and \
                     source.constructor(name) not in ("Linear", "Embedding", "PaddedEmbedding") and \
@@ -65,7 +100,9 @@ def missing_call(source: Source) -> Iterator[Rewrite]:
                 if isinstance(target, ast.Assign):
                     target = target.targets[0]
                 if isinstance(target, ast.Name) and not source.in_init(statement):
-                    lines = f"for layer in self.{name}:\n{' ' * (statement.col_offset + 4)}{target.id} = layer({target.id})"
+                    lines = (
+                        f"for layer in self.{name}:\n{' ' * (statement.col_offset + 4)}{target.id} = layer({target.id})"
+                    )
                     yield Rewrite("missing layer", f"no line uses the layers of self.{name}",
                                   (source.insert_after(statement, lines),), 0.8)
 
@@ -111,9 +148,16 @@ def order_of_layers(source: Source) -> Iterator[Rewrite]:
             continue
         inner = call.args[0]
         if isinstance(inner, ast.Call) and inner.args:
-            edits = (source.put(call.node.func, source.read(inner.func)), source.put(inner.func, source.read(call.node.func)))
-            yield Rewrite("order of layers", f"torch applies {source.read(call.node.func)} before {source.read(inner.func)}",
-                          edits, 0.5)
+            edits = (
+                source.put(call.node.func, source.read(inner.func)),
+                source.put(inner.func, source.read(call.node.func)),
+            )
+            yield Rewrite(
+                "order of layers",
+                f"torch applies {source.read(call.node.func)} before {source.read(inner.func)}",
+                edits,
+                0.5,
+            )
         if isinstance(inner, ast.BinOp) and isinstance(inner.op, (ast.Add, ast.Mult)):
             function, symbol = source.read(call.node.func), "+" if isinstance(inner.op, ast.Add) else "*"
             left, right = source.read(inner.left), source.read(inner.right)
@@ -129,8 +173,12 @@ def order_of_layers(source: Source) -> Iterator[Rewrite]:
             if isinstance(side, ast.Call) and len(side.args) == 1 and not side.keywords:
                 inside = f"{source.operand(side.args[0])} {symbol} {source.operand(other)}" if side is node.left else \
                     f"{source.operand(other)} {symbol} {source.operand(side.args[0])}"
-                yield Rewrite("order of layers", f"torch applies {source.read(side.func)} to the whole, not to one operand",
-                              (source.put(node, f"{source.read(side.func)}({inside})"),), 0.8)
+                yield Rewrite(
+                    "order of layers",
+                    f"torch applies {source.read(side.func)} to the whole, not to one operand",
+                    (source.put(node, f"{source.read(side.func)}({inside})"),),
+                    0.8,
+                )
     yield from _exchanged_statements(source)
 
 
@@ -145,9 +193,16 @@ def _exchanged_statements(source: Source) -> Iterator[Rewrite]:
         if isinstance(second, ast.Assign) and isinstance(first, ast.Assign) and not source.in_init(first):
             a, b = _single_call(first), _single_call(second)
             if a is not None and b is not None:
-                edits = (source.put(a.node.func, source.read(b.node.func)), source.put(b.node.func, source.read(a.node.func)))
-                yield Rewrite("order of layers", f"torch calls {source.read(b.node.func)} before {source.read(a.node.func)}",
-                              edits, 0.5)
+                edits = (
+                    source.put(a.node.func, source.read(b.node.func)),
+                    source.put(b.node.func, source.read(a.node.func)),
+                )
+                yield Rewrite(
+                    "order of layers",
+                    f"torch calls {source.read(b.node.func)} before {source.read(a.node.func)}",
+                    edits,
+                    0.5,
+                )
 
 
 def _single_call(statement: ast.Assign) -> Called | None:
@@ -158,7 +213,9 @@ def _single_call(statement: ast.Assign) -> Called | None:
 def steps(source: Source) -> Iterator[Rewrite]:
     """A step that torch has not, or that it has twice."""
     for statement in source.of(ast.Assign, ast.AugAssign):
-        if source.in_init(statement) or not isinstance(source.parents.get(statement), (ast.FunctionDef, ast.For, ast.If)):
+        if source.in_init(statement) or not isinstance(
+            source.parents.get(statement), (ast.FunctionDef, ast.For, ast.If)
+        ):
             continue
         gone = source.remove_statement(statement)
         if gone:

@@ -32,8 +32,12 @@ def einsum_letters(source: Source) -> Iterator[Rewrite]:
 def rotary(source: Source) -> Iterator[Rewrite]:
     """Rotary embeddings: pairs or halves, the base, where positions start, which axis they run along."""
     for call in calls(source, "rope", "RoPE"):
-        for word, values in (("traditional", ("True", "False")), ("base", ("10000.0", "500000.0", "1000000.0", "100.0")),
-                             ("scale", ("1.0", "0.5", "2.0", "0.25")), ("offset", ("0", "1"))):
+        for word, values in (
+            ("traditional", ("True", "False")),
+            ("base", ("10000.0", "500000.0", "1000000.0", "100.0")),
+            ("scale", ("1.0", "0.5", "2.0", "0.25")),
+            ("offset", ("0", "1")),
+        ):
             given = call.keyword(word)
             for value in values:
                 if given is None and call.name == "RoPE" and word != "offset":
@@ -43,13 +47,19 @@ def rotary(source: Source) -> Iterator[Rewrite]:
                 else:
                     continue
                 kind = "rotary layout" if word == "traditional" else f"rotary {word}"
-                yield Rewrite(kind, f"torch's rotary embedding has {word}={value}", (edit,), 0.2 if word == "traditional" else 0.6)
+                yield Rewrite(
+                    kind, f"torch's rotary embedding has {word}={value}", (edit,), 0.2 if word == "traditional" else 0.6
+                )
     for call in calls(source):
         if (call.name == "rope" or (call.owner == "self" and source.constructor(call.name) == "RoPE")) and call.args:
             array = source.operand(call.args[0])
             text = source.read(call.node).replace(source.read(call.args[0]), f"{array}.swapaxes(1, 2)", 1)
-            yield Rewrite("rotary axis", "rotary positions run along the last axis but one: exchange heads and length first",
-                          (source.put(call.node, f"{text}.swapaxes(1, 2)"),), 0.5)
+            yield Rewrite(
+                "rotary axis",
+                "rotary positions run along the last axis but one: exchange heads and length first",
+                (source.put(call.node, f"{text}.swapaxes(1, 2)"),),
+                0.5,
+            )
             offset = call.keyword("offset")
             if offset is None and call.name != "rope":
                 for value in ("1", "offset", "2"):
@@ -72,5 +82,9 @@ def _halves(source: Source) -> Iterator[Rewrite]:
     for first, text in found:
         for second, other in found:
             if first.lineno <= second.lineno <= first.lineno + 2 and first is not second and text != other:
-                edits = tuple((*source.span(node.slice.elts[-1]), new) for node, new in ((first, text), (second, other)))  # type: ignore[attr-defined]
-                yield Rewrite("rotary layout", "torch rotates pairs where halves were taken, or halves for pairs", edits, 1)
+                edits = tuple(
+                    (*source.span(node.slice.elts[-1]), new) for node, new in ((first, text), (second, other))
+                )  # type: ignore[attr-defined]
+                yield Rewrite(
+                    "rotary layout", "torch rotates pairs where halves were taken, or halves for pairs", edits, 1
+                )

@@ -1,4 +1,4 @@
-"""The search: rewrites in the order of their likelihood, each run on the recorded inputs, until one agrees with torch."""
+"""The search: rewrites in the order of their likelihood, run on the recorded inputs until one agrees with torch."""
 
 from __future__ import annotations
 
@@ -50,13 +50,15 @@ def diagnose(case: Case, seconds: float = 2.0) -> list[Finding]:
     if len(culprits) > 1 and comparison:
         return search.several(comparison, culprits, started + 0.9 * seconds)
     line = case.line or first.line
-    found = search.single(case.source, line, first, comparison, culprits, started + seconds * (0.65 if not culprits else 0.5))
+    found = search.single(
+        case.source, line, first, comparison, culprits, started + seconds * (0.65 if not culprits else 0.5)
+    )
     if not found and not culprits:
         found = search.pairs(first, started + seconds)
     findings = [_finding(case.source, agreed.text, agreed.rewrite.kind, agreed.rewrite.message, agreed.outcome)
                 for agreed in found]
-    if culprits and comparison and not any(agreed.exact for agreed in found):
-        findings += search.generated(comparison, culprits)
+    if comparison and not any(agreed.exact for agreed in found) and (culprits or not found):
+        findings += search.generated(comparison, culprits or comparison.hunks)
     return findings[:MOST]
 
 
@@ -79,12 +81,14 @@ class _Search:
     def culprits(self, comparison: Comparison, until: float) -> list[Hunk]:
         """The fewest differences from the generated class that must go for the values to agree."""
         hunks = comparison.hunks
-        if len(hunks) > 40:
-            return []
+        changed = sum(hunk.end - hunk.start for hunk in hunks)
+        if changed > max(4, len(comparison.own) // 3):
+            return []  # a class of the user's own: the generated lines don't fit into it one by one
         for hunk in hunks if len(hunks) <= 12 else []:
-            if time.monotonic() < until and self._agrees(comparison, [hunk]):
+            small = hunk.end - hunk.start <= 2 and hunk.base_end - hunk.base_start <= 2
+            if small and time.monotonic() < until and self._agrees(comparison, [hunk]):
                 return [hunk]
-        if len(hunks) < 2 or not self._agrees(comparison, hunks):
+        if len(hunks) < 2 or len(hunks) > 12 or not self._agrees(comparison, hunks):
             return []
         needed = list(hunks)
         for hunk in hunks:
@@ -93,7 +97,8 @@ class _Search:
                 return []
             if fewer and self._agrees(comparison, fewer):
                 needed = fewer
-        return needed if len(needed) <= 4 else []
+        large = any(h.end - h.start > 2 or h.base_end - h.base_start > 2 for h in needed)
+        return needed if len(needed) <= 4 and not large else []
 
     def _agrees(self, comparison: Comparison, hunks: list[Hunk]) -> bool:
         text = comparison.restored(hunks)
@@ -132,6 +137,7 @@ class _Search:
             exact = bool(comparison) and far < 1 and comparison is not None and places.restores(rewrite, comparison)
             if rewrite.risky and not exact:
                 continue
+            far += 1.5 * any(source.forgets(edit) for edit in rewrite.edits)
             ranked.append((rewrite.cost + far - 10 * exact, number, rewrite, exact, new))
         ranked.sort(key=lambda item: item[:2])
         seen = {text}
@@ -158,7 +164,15 @@ class _Search:
         combined = self._combined(comparison, culprits, pieces)
         if combined is not None and self.run(combined).ok:
             whole = combined
-        return [_finding(case.source, whole, " and ".join(dict.fromkeys(kinds)), "; ".join(dict.fromkeys(messages)), self.run(whole))]
+        return [
+            _finding(
+                case.source,
+                whole,
+                " and ".join(dict.fromkeys(kinds)),
+                "; ".join(dict.fromkeys(messages)),
+                self.run(whole),
+            )
+        ]
 
     def _named(self, text: str, until: float) -> Agreed | None:
         tree = parsed(text)
@@ -181,7 +195,9 @@ class _Search:
             others = comparison.restored([h for h in culprits if h is not hunk]) or ""
             change = _finding(others, agreed.text, "", "", agreed.outcome)
             before = change.before.split("\n")
-            start = next((n for n in range(place.start - 1, place.stop - 1) if lines[n:n + len(before)] == before), None)
+            start = next(
+                (n for n in range(place.start - 1, place.stop - 1) if lines[n : n + len(before)] == before), None
+            )
             if start is None:
                 return None
             lines[start:start + len(before)] = change.after.split("\n")
@@ -206,7 +222,9 @@ class _Search:
 
     def _why(self, text: str) -> tuple[str, str]:
         """Which rewrite of the user's source gave ``text``."""
-        for _, rewrite, _, new in self._ranked(self.case.source, self.case.line, self.tried[self.case.source], None, []):
+        for _, rewrite, _, new in self._ranked(
+            self.case.source, self.case.line, self.tried[self.case.source], None, []
+        ):
             if new == text:
                 return rewrite.kind, rewrite.message
         return "", ""
@@ -232,12 +250,14 @@ class _Places:
         inside = range(source.cls.lineno, (source.cls.end_lineno or source.cls.lineno) + 1)
         made = range(source.init.lineno, (source.init.end_lineno or 0) + 1) if source.init else range(0)
         unplaced = bool(first.error) and line is None
-        self.far = [(0.5 if unplaced and n not in made else 0.0) + (2.0 if line else 1.0) + (0.0 if n in inside else 1.0)
-                    for n in range(count + 1)]
+        self.far = [
+            (0.5 if unplaced and n not in made else 0.0) + (2.0 if line else 1.0) + (0.0 if n in inside else 0.3)
+            for n in range(count + 1)
+        ]
         if line:
             self._near(line, made)
         changed = culprits or (comparison.hunks if comparison else [])
-        if comparison and changed:
+        if comparison and changed and (culprits or sum(h.end - h.start for h in changed) <= len(self.own) // 2):
             lines = {n for hunk in changed for n in comparison.place(hunk)}
             for n in range(count + 1):
                 if n in lines:
@@ -248,7 +268,9 @@ class _Places:
     def _near(self, line: int, made: range) -> None:
         body = [s for s in self.own if s.line not in made]
         here = next((n for n, s in enumerate(body) if s.line <= line <= s.end_line), None)
-        if here is None:
+        if here is None:  # in a helper beside the class
+            for row in range(max(1, line - 2), min(len(self.far), line + 3)):
+                self.far[row] = min(self.far[row], 0.6 * abs(row - line))
             return
         for n, statement in enumerate(body):
             away = n - here
@@ -323,5 +345,7 @@ def _finding(old: str, new: str, kind: str, message: str, outcome: Outcome) -> F
             start -= 1
         else:
             end -= 1
+    message = " ".join(message.split())  # code of several lines may be quoted in it
+    message = message if message.endswith(".") else message + "."
     return Finding(kind, message, start + 1, len(a) - end, "\n".join(a[start:len(a) - end]),
                    "\n".join(b[start:len(b) - end]), outcome.difference)

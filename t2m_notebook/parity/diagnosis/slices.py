@@ -15,7 +15,7 @@ def off_by_one(source: Source) -> Iterator[Rewrite]:
         lower, upper = (None if part is None else source.read(part) for part in (node.lower, node.upper))
         step = "" if node.step is None else ":" + source.read(node.step)
         found: list[tuple[str, str, float]] = []
-        for bound, make in ((node.lower, lambda t: f"{t}:{upper or ''}"), (node.upper, lambda t: f"{lower or ''}:{t}")):
+        for bound, form in ((node.lower, ("", f":{upper or ''}")), (node.upper, (f"{lower or ''}:", ""))):
             if bound is None:
                 continue
             value = number(bound)
@@ -24,10 +24,17 @@ def off_by_one(source: Source) -> Iterator[Rewrite]:
             if isinstance(value, int):
                 near += [str(-value)] if value else []
                 near += [str(int(n)) for n in source.baseline_numbers if n == int(n)]
-            elif isinstance(bound, ast.BinOp) and number(bound.right) is not None and isinstance(bound.op, (ast.Add, ast.Sub)):
+            elif (
+                isinstance(bound, ast.BinOp)
+                and number(bound.right) is not None
+                and isinstance(bound.op, (ast.Add, ast.Sub))
+            ):
                 near.insert(0, source.read(bound.left))
-            found += [("off-by-one slice", make(text), 0.3) for text in near]
-            found.append(("off-by-one slice", make(""), 0.5))
+            found += [("off-by-one slice", text.join(form), 0.3) for text in near]
+            found.append(("off-by-one slice", "".join(form), 0.5))
+        if lower is not None and upper is not None:
+            for low, high in _shifted(source, node):
+                found.append(("off-by-one slice", f"{low}:{high}", 0.4))
         if lower is None:
             found.append(("off-by-one slice", f"1:{upper or ''}", 0.7 if upper is None else 1.2))
         if upper is None:
@@ -44,9 +51,15 @@ def off_by_one(source: Source) -> Iterator[Rewrite]:
                           ((*source.span(node), text + step if step or ":" in text else text),), cost)
         for other in {"::-1", "::2", "1::2"} - {source.read(node)} if node.step is not None or (
                 lower is None and upper is None) else ():
-            yield Rewrite("step of a slice", f"torch takes [{other}]", ((*source.span(node), other),), 0.7 if node.step else 2)
+            yield Rewrite(
+                "step of a slice", f"torch takes [{other}]", ((*source.span(node), other),), 0.7 if node.step else 2
+            )
         if node.step is not None:
-            for text in (f"{lower or ''}:{upper or ''}", f"1{step and ':'}{upper or ''}{step}", f":{upper or ''}{step}"):
+            for text in (
+                f"{lower or ''}:{upper or ''}",
+                f"1{step and ':'}{upper or ''}{step}",
+                f":{upper or ''}{step}",
+            ):
                 if text != source.read(node):
                     yield Rewrite("step of a slice", f"torch takes [{text}]", ((*source.span(node), text),), 0.5)
 
@@ -70,7 +83,9 @@ def wrong_index(source: Source) -> Iterator[Rewrite]:
                         yield Rewrite("index on another axis", f"torch indexes [{', '.join(other)}]",
                                       ((*source.span(node.slice), ", ".join(other)),), 1)
                 if len(index) == 1:
-                    yield Rewrite("wrong index", "torch takes the whole here", (source.put(node, source.read(node.value)),), 1.5)
+                    yield Rewrite(
+                        "wrong index", "torch takes the whole here", (source.put(node, source.read(node.value)),), 1.5
+                    )
         if len(index) > 1 and any(isinstance(i, ast.Slice) and (i.lower or i.upper) for i in index):
             texts = [source.read(i) for i in index]
             for first in range(len(texts)):
@@ -81,7 +96,9 @@ def wrong_index(source: Source) -> Iterator[Rewrite]:
                         yield Rewrite("slice of another axis", f"torch slices [{', '.join(other)}]",
                                       ((*source.span(node.slice), ", ".join(other)),), 0.8)
         sliced = [i for i in index if isinstance(i, ast.Slice) and (i.lower or i.upper or i.step)]
-        if sliced and len(sliced) + sum(isinstance(i, ast.Slice) or source.read(i) == "..." for i in index) >= len(index):
+        if sliced and len(sliced) + sum(isinstance(i, ast.Slice) or source.read(i) == "..." for i in index) >= len(
+            index
+        ):
             yield Rewrite("slice that torch has not", f"torch takes all of {source.read(node.value)}",
                           (source.put(node, source.read(node.value)),), 0.7)
 
@@ -109,15 +126,26 @@ def positions(source: Source) -> Iterator[Rewrite]:
             made = [["1", f"{texts[0]} + 1"], ["1", texts[0]], [f"{texts[0]} - 1"], [f"{texts[0]} + 1"],
                     [f"{texts[0]} - 1", "-1", "-1"]]
         elif len(texts) >= 2:
-            made = [texts[1:2], [f"{texts[0]} - 1", *texts[1:]], [f"{texts[0]} + 1", *texts[1:]],
-                    [texts[0], f"{texts[1]} - 1", *texts[2:]], [texts[0], f"{texts[1]} + 1", *texts[2:]], ["0", *texts[1:]]]
+            made = [
+                texts[1:2],
+                [f"{texts[0]} - 1", *texts[1:]],
+                [f"{texts[0]} + 1", *texts[1:]],
+                [texts[0], f"{texts[1]} - 1", *texts[2:]],
+                [texts[0], f"{texts[1]} + 1", *texts[2:]],
+                ["0", *texts[1:]],
+            ]
             start, stop = number(call.args[0]), call.args[1]
             if isinstance(stop, ast.BinOp) and isinstance(start, int):
                 made.insert(0, [source.read(stop.left)])
                 made.insert(1, [texts[0], source.read(stop.left)])
         for place, other in enumerate(made):
-            yield Rewrite("position offset" if risky else "loop bounds", f"torch counts {call.name}({', '.join(other)})",
-                          (source.put_arguments(call.node, [*other, *words]),), 0.9 + 0.1 * place, risky and "+ 1" in str(other))
+            yield Rewrite(
+                "position offset" if risky else "loop bounds",
+                f"torch counts {call.name}({', '.join(other)})",
+                (source.put_arguments(call.node, [*other, *words]),),
+                0.9 + 0.1 * place,
+                risky and "+ 1" in str(other),
+            )
         if risky and not source.in_init(call.node):
             for step in (" + 1", " + 2", " - 1"):
                 yield Rewrite("position offset", f"torch's positions are{step}",
@@ -126,3 +154,16 @@ def positions(source: Source) -> Iterator[Rewrite]:
 
 def _loop(source: Source, node: ast.AST) -> bool:
     return isinstance(source.parents.get(node), (ast.comprehension, ast.For))
+
+
+def _shifted(source: Source, node: ast.Slice) -> Iterator[tuple[str, str]]:
+    """Both bounds one less, and one more."""
+    low, high = number(node.lower), node.upper
+    if isinstance(low, int) and high is not None:
+        for by in (-1, 1):
+            upper = str(number(high) + by) if isinstance(number(high), int) else f"{source.read(high)} {'+-'[by < 0]} 1"
+            sides = (number(high.left), number(high.right)) if isinstance(high, ast.BinOp) else ()
+            if low in sides and isinstance(high.op, ast.Add):  # type: ignore[attr-defined]
+                rest = high.right if sides[0] == low else high.left  # type: ignore[attr-defined]
+                upper = source.read(rest) if low + by == 0 else f"{low + by} + {source.read(rest)}"
+            yield "" if low + by == 0 else str(low + by), upper

@@ -167,6 +167,13 @@ class Source:
             node = self.parents[node]
         return node
 
+    def forgets(self, edit: Edit) -> bool:
+        """Whether an edit takes away the last use of a layer or parameter: rarely what torch does."""
+        start, end, text = edit
+        gone = self.data[start:end].decode(errors="replace")
+        return any(f"self.{name}" in gone and f"self.{name}" not in text and
+                   all(start <= self.span(node)[0] < end for node in self.uses.get(name, [])) for name in self.uses)
+
     def function(self, node: ast.AST) -> ast.FunctionDef | None:
         """The function around a node."""
         up = self.parents.get(node)
@@ -201,9 +208,14 @@ class Source:
             for field, value in ast.iter_fields(node):
                 if field in ("annotation", "returns", "decorator_list", "bases"):
                     continue
+                if isinstance(value, ast.arguments):  # of a signature just the defaults
+                    for default in filter(None, [*value.defaults, *value.kw_defaults]):
+                        found.append(default)
+                        visit(default)
+                    continue
                 for child in value if isinstance(value, list) else [value]:
                     if isinstance(child, ast.AST) and not isinstance(child, (
-                            ast.Raise, ast.Assert, ast.Import, ast.ImportFrom, ast.While, ast.arguments)):
+                            ast.Raise, ast.Assert, ast.Import, ast.ImportFrom, ast.While)):
                         found.append(child)
                         visit(child)
 
@@ -221,8 +233,10 @@ class Source:
         for node in ast.walk(self.init) if self.init else ():
             if isinstance(node, ast.Assign):
                 for target in node.targets:
-                    if is_own(target):
-                        found[target.attr] = node.value  # type: ignore[attr-defined]
+                    pairs = [(target, node.value)]
+                    if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                        pairs = list(zip(target.elts, node.value.elts, strict=False))
+                    found |= {one.attr: made for one, made in pairs if is_own(one)}  # type: ignore[attr-defined]
         return found
 
     @functools.cached_property
@@ -230,7 +244,12 @@ class Source:
         """Where the methods read ``self.<attribute>``."""
         found: dict[str, list[ast.Attribute]] = {}
         for node in self._all:
-            if isinstance(node, ast.Attribute) and is_own(node) and isinstance(node.ctx, ast.Load) and not self.in_init(node):
+            if (
+                isinstance(node, ast.Attribute)
+                and is_own(node)
+                and isinstance(node.ctx, ast.Load)
+                and not self.in_init(node)
+            ):
                 found.setdefault(node.attr, []).append(node)
         return found
 

@@ -24,7 +24,12 @@ def split_count(source: Source) -> Iterator[Rewrite]:
         if sizes is None and not isinstance(given, (ast.List, ast.Tuple)):
             yield Rewrite(kind, f"{text} is the size of a piece; mx.split wants the number of pieces",
                           (source.put(given, f"{length} // {text}"),), 0)
-            yield Rewrite(kind, f"torch takes pieces of size {text}", (source.put(given, f"range({text}, {length}, {text})"),), 0.2)
+            yield Rewrite(
+                kind,
+                f"torch takes pieces of size {text}",
+                (source.put(given, f"range({text}, {length}, {text})"),),
+                0.2,
+            )
             for node in ast.walk(given):
                 if isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv):
                     yield Rewrite(kind, f"torch makes {source.read(node.right)} pieces",
@@ -47,7 +52,9 @@ def split_count(source: Source) -> Iterator[Rewrite]:
             for place, value in enumerate(sizes):
                 for other in (value - 1, value + 1, *(int(n) for n in total if n == int(n) and n > 0)):
                     changed = [*sizes[:place], other, *sizes[place + 1:]]
-                    yield Rewrite("split points", f"the pieces part at {changed}", (source.put(given, str(changed)),), 1)
+                    yield Rewrite(
+                        "split points", f"the pieces part at {changed}", (source.put(given, str(changed)),), 1
+                    )
         else:
             texts = [source.read(item) for item in given.elts]  # type: ignore[attr-defined]
             points = ", ".join(" + ".join(texts[:n + 1]) for n in range(len(texts) - 1))
@@ -85,8 +92,12 @@ def repeat_or_tile(source: Source) -> Iterator[Rewrite]:
             sizes = ["1"] * rank
             if position is not None and -rank <= position < rank:
                 sizes[position] = times
-                yield Rewrite(kind, "torch's repeat repeats the whole, as mx.tile; mx.repeat repeats each element",
-                              (source.put(call.node, f"mx.tile({array}, ({', '.join(sizes)}{',' * (rank == 1)}))"),), 0.1)
+                yield Rewrite(
+                    kind,
+                    "torch's repeat repeats the whole, as mx.tile; mx.repeat repeats each element",
+                    (source.put(call.node, f"mx.tile({array}, ({', '.join(sizes)}{',' * (rank == 1)}))"),),
+                    0.1,
+                )
         if isinstance(count, (ast.Tuple, ast.List)):
             yield Rewrite(kind, "torch's repeat is mx.tile", (source.put(call.node, f"mx.tile({array}, {times})"),), 0)
     for call in calls(source, "tile"):
@@ -96,8 +107,12 @@ def repeat_or_tile(source: Source) -> Iterator[Rewrite]:
         places = [n for n, text in enumerate(texts) if text != "1"]
         if len(places) == 1:
             axis = places[0] - len(texts) if len(texts) < 3 else places[0]
-            yield Rewrite(kind, "torch repeats each element here, as mx.repeat; mx.tile repeats the whole",
-                          (source.put(call.node, f"mx.repeat({source.read(call.args[0])}, {texts[places[0]]}, axis={axis})"),), 0.1)
+            yield Rewrite(
+                kind,
+                "torch repeats each element here, as mx.repeat; mx.tile repeats the whole",
+                (source.put(call.node, f"mx.repeat({source.read(call.args[0])}, {texts[places[0]]}, axis={axis})"),),
+                0.1,
+            )
 
 
 def order_of_sorting(source: Source) -> Iterator[Rewrite]:
@@ -107,8 +122,11 @@ def order_of_sorting(source: Source) -> Iterator[Rewrite]:
         size = call.argument(1, "k")
         if size is not None:
             array, k = source.read(call.args[0]), source.operand(size)
-            for text in (f"-mx.sort(-{source.operand(call.args[0])}, axis=-1)[..., :{k}]",
-                         f"mx.sort({source.read(call.node)}, axis=-1)[..., ::-1]", f"mx.sort({array}, axis=-1)[..., -{k}:]"):
+            for text in (
+                f"-mx.sort(-{source.operand(call.args[0])}, axis=-1)[..., :{k}]",
+                f"mx.sort({source.read(call.node)}, axis=-1)[..., ::-1]",
+                f"mx.sort({array}, axis=-1)[..., -{k}:]",
+            ):
                 yield Rewrite(kind, "mx.topk gives the values ascending; torch's gives the largest first",
                               (source.put(call.node, text),), 0)
     for call in calls(source, "argsort", "argpartition", "sort"):
@@ -116,10 +134,19 @@ def order_of_sorting(source: Source) -> Iterator[Rewrite]:
             continue
         first = call.args[0]
         turned = source.operand(first.operand) if isinstance(first, ast.UnaryOp) else f"-{source.operand(first)}"
-        yield Rewrite(kind, f"torch's order is the other one: {call.name} of {turned}", (source.put(first, turned),), 0.2)
-        yield Rewrite(kind, "torch's order is the reverse", (source.put(call.node, f"{source.read(call.node)}[..., ::-1]"),), 0.3)
+        yield Rewrite(
+            kind, f"torch's order is the other one: {call.name} of {turned}", (source.put(first, turned),), 0.2
+        )
+        yield Rewrite(
+            kind, "torch's order is the reverse", (source.put(call.node, f"{source.read(call.node)}[..., ::-1]"),), 0.3
+        )
         if call.name == "sort":
-            yield Rewrite(kind, "torch's order is descending", (source.put(call.node, f"-mx.sort(-{source.operand(first)})"),), 0.3)
+            yield Rewrite(
+                kind,
+                "torch's order is descending",
+                (source.put(call.node, f"-mx.sort(-{source.operand(first)})"),),
+                0.3,
+            )
 
 
 def padding_widths(source: Source) -> Iterator[Rewrite]:
@@ -138,8 +165,12 @@ def padding_widths(source: Source) -> Iterator[Rewrite]:
                     empty = rank - len(two) - last
                     if empty >= 0:
                         text = ", ".join(["(0, 0)"] * empty + two[::-1] + ["(0, 0)"] * last)
-                        yield Rewrite(kind, "mx.pad pads every axis by a flat pair; torch's pairs start at the last axis",
-                                      (source.put(width, f"[{text}]"),), 0.3 + 0.1 * last)
+                        yield Rewrite(
+                            kind,
+                            "mx.pad pads every axis by a flat pair; torch's pairs start at the last axis",
+                            (source.put(width, f"[{text}]"),),
+                            0.3 + 0.1 * last,
+                        )
         if nested:
             for order in itertools.islice(itertools.permutations(range(len(pairs))), 24):
                 text = f"[{', '.join(pairs[i] for i in order)}]"

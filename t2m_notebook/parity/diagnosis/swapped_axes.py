@@ -31,13 +31,21 @@ def other_transpose(source: Source) -> Iterator[Rewrite]:
                           (source.put(call.node, f"{source.operand(call.args[0])}.swapaxes({axes[0]}, {axes[1]})"),), 0)
         if not 2 <= len(axes) <= 6:
             continue
-        inverse = tuple(sorted(range(len(axes)), key=lambda i: axes[i])) if sorted(axes) == list(range(len(axes))) else ()
+        inverse = (
+            tuple(sorted(range(len(axes)), key=lambda i: axes[i])) if sorted(axes) == list(range(len(axes))) else ()
+        )
         found = [inverse] if len(inverse) > 4 else itertools.permutations(range(len(axes)))
         if len(axes) > 4:
             found = [*found, *_exchanged(axes)]
         for other in found:
             if other and other != axes:
-                cost = 0.3 if other == inverse else 0.8 if sum(a != b for a, b in zip(other, axes, strict=True)) == 2 else 1.5
+                cost = (
+                    0.3
+                    if other == inverse
+                    else 0.8
+                    if sum(a != b for a, b in zip(other, axes, strict=True)) == 2
+                    else 1.5
+                )
                 yield Rewrite(KIND, f"transpose{axes} should be transpose{tuple(other)}",
                               (_with_axes(source, call, other),), cost)
 
@@ -99,9 +107,13 @@ def reshape_mixes_axes(source: Source) -> Iterator[Rewrite]:
                 edits = (source.put(sizes[first], texts[second]), source.put(sizes[second], texts[first]))
                 yield Rewrite("reshape sizes exchanged", f"reshape to ({', '.join(texts)}) has sizes {first} and "
                               f"{second} exchanged", edits, 0.9 + 0.2 * (second - first))
-                yield Rewrite(KIND, f"reshape to ({', '.join(texts)}) mixes axes {first} and {second} up: reshape to the "
-                              "other order, then exchange them",
-                              (*edits, _after(source, call.node, f".swapaxes({first}, {second})")), 0.7)
+                yield Rewrite(
+                    KIND,
+                    f"reshape to ({', '.join(texts)}) mixes axes {first} and {second} up: reshape to the "
+                    "other order, then exchange them",
+                    (*edits, _after(source, call.node, f".swapaxes({first}, {second})")),
+                    0.7,
+                )
                 following = _method_on(source, call.node)
                 if following is not None and following.func.attr in ("swapaxes", "transpose"):  # type: ignore[attr-defined]
                     end = source.span(following)[1]

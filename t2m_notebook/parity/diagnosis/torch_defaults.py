@@ -9,14 +9,23 @@ from .source import Rewrite, Source, number
 
 #: function -> (option, what torch's default is in MLX's words)
 DEFAULTS = {
-    "meshgrid": (("indexing", '"ij"'),), "cross_entropy": (("reduction", '"mean"'), ("axis", "1")),
-    "huber_loss": (("reduction", '"mean"'),), "nll_loss": (("reduction", '"mean"'),), "kl_div_loss": (("reduction", '"mean"'),),
-    "binary_cross_entropy": (("with_logits", "False"),), "triplet_loss": (("reduction", '"mean"'),),
-    "cosine_similarity_loss": (("reduction", '"mean"'),), "hinge_loss": (("reduction", '"mean"'),),
+    "meshgrid": (("indexing", '"ij"'),),
+    "cross_entropy": (("reduction", '"mean"'), ("axis", "1")),
+    "huber_loss": (("reduction", '"mean"'),),
+    "nll_loss": (("reduction", '"mean"'),),
+    "kl_div_loss": (("reduction", '"mean"'),),
+    "binary_cross_entropy": (("with_logits", "False"),),
+    "triplet_loss": (("reduction", '"mean"'),),
+    "cosine_similarity_loss": (("reduction", '"mean"'),),
+    "hinge_loss": (("reduction", '"mean"'),),
     "leaky_relu": (("negative_slope", "0.1"), ("negative_slope", "0.2"), ("negative_slope", "0.3")),
-    "cumsum": (("reverse", "True"), ("inclusive", "False")), "cumprod": (("reverse", "True"), ("inclusive", "False")),
-    "elu": (("alpha", "0.5"),), "full": (("dtype", "mx.float32"),), "argmax": (("keepdims", "True"),),
-    "argmin": (("keepdims", "True"),), "linspace": (("dtype", "mx.float32"),),
+    "cumsum": (("reverse", "True"), ("inclusive", "False")),
+    "cumprod": (("reverse", "True"), ("inclusive", "False")),
+    "elu": (("alpha", "0.5"),),
+    "full": (("dtype", "mx.float32"),),
+    "argmax": (("keepdims", "True"),),
+    "argmin": (("keepdims", "True"),),
+    "linspace": (("dtype", "mx.float32"),),
 }
 
 
@@ -38,6 +47,10 @@ def left_out_options(source: Source) -> Iterator[Rewrite]:
                           (source.remove_argument(call.node, word),), 0.8)
     for call in calls(source, "leaky_relu", "LeakyReLU", "elu", "ELU", "softplus"):
         for value in (0.01, 0.1, 0.2, 0.3, 1.0, *source.baseline_numbers):
-            given = call.argument(1 if call.name[0].islower() else 0, "negative_slope" if "eaky" in call.name else "alpha")
+            given = call.argument(
+                1 if call.name[0].islower() else 0, "negative_slope" if "eaky" in call.name else "alpha"
+            )
             if given is not None and number(given) != value:
-                yield Rewrite("negative slope", f"torch's slope is {value} here", (source.put(given, repr(value)),), 0.3)
+                yield Rewrite(
+                    "negative slope", f"torch's slope is {value} here", (source.put(given, repr(value)),), 0.3
+                )

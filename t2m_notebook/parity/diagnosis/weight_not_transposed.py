@@ -87,9 +87,12 @@ def transposed_parameter(source: Source) -> Iterator[Rewrite]:
             if not isinstance(source.parents.get(node), ast.Attribute):
                 for axes in (".T", ".swapaxes(-1, -2)", ".transpose(0, 2, 1)", ".transpose(0, 2, 3, 1)",
                              ".transpose(0, 3, 1, 2)", ".reshape(1, 1, 1, -1)", ".reshape(1, -1, 1, 1)", "[:, None]"):
-                    yield Rewrite(KIND if "reshape" not in axes and "None" not in axes else "broadcast along another axis",
-                                  f"self.{name} must be read as self.{name}{axes} here",
-                                  (source.put(node, f"self.{name}{axes}"),), 1.3)
+                    yield Rewrite(
+                        KIND if "reshape" not in axes and "None" not in axes else "broadcast along another axis",
+                        f"self.{name} must be read as self.{name}{axes} here",
+                        (source.put(node, f"self.{name}{axes}"),),
+                        1.3,
+                    )
 
 
 def _weights(source: Source) -> Iterator[tuple[ast.expr, str]]:

@@ -9,14 +9,51 @@ from .called import Called, calls
 from .source import Rewrite, Source, number, numbers
 
 #: function -> position of its axis, the array being argument 0
-REDUCTIONS = dict.fromkeys(("mean", "sum", "max", "min", "var", "std", "prod", "argmax", "argmin", "all", "any",
-                            "median", "cumsum", "cumprod", "cummax", "cummin", "sort", "argsort", "squeeze", "unstack"), 1)
+REDUCTIONS = dict.fromkeys(
+    (
+        "mean",
+        "sum",
+        "max",
+        "min",
+        "var",
+        "std",
+        "prod",
+        "argmax",
+        "argmin",
+        "all",
+        "any",
+        "median",
+        "cumsum",
+        "cumprod",
+        "cummax",
+        "cummin",
+        "sort",
+        "argsort",
+        "squeeze",
+        "unstack",
+    ),
+    1,
+)
 JOINS = {"concatenate": 1, "stack": 1}
 AXIS = {**REDUCTIONS, **JOINS, "split": 2, "repeat": 2, "topk": 2, "roll": 2, "expand_dims": 1, "flip": 1}
 #: an index along a longer axis would be read past the end of a shorter one
 INDEXED = ("take", "take_along_axis", "put_along_axis", "gather", "scatter")
 SINGLE = (-1, 1, 2, 0, -2, 3, -3)
-SEVERAL = ((1, 2), (2, 3), (-2, -1), (0, 1), (1,), (1, 3), (0, 1, 2), (0, 2, 3), (1, 2, 3), (-1,), (2,), (0, 2), (0, 1, 2, 3))
+SEVERAL = (
+    (1, 2),
+    (2, 3),
+    (-2, -1),
+    (0, 1),
+    (1,),
+    (1, 3),
+    (0, 1, 2),
+    (0, 2, 3),
+    (1, 2, 3),
+    (-1,),
+    (2,),
+    (0, 2),
+    (0, 1, 2, 3),
+)
 LIKE_TORCH = {1: -1, 2: 1, 3: 2, -3: -1, -2: 1, -1: 2}  # NCHW axis -> NHWC axis
 
 
@@ -50,8 +87,12 @@ def missing_axis(source: Source) -> Iterator[Rewrite]:
             for place, axis in enumerate(("-1", "1", "0", "2", "(1, 2)")):
                 if axis == "(1, 2)" and call.name in JOINS:
                     continue
-                yield Rewrite(kind_of(call), f"{call.name} without an axis works on its default; torch's on axis {axis}",
-                              (source.add_argument(call.node, f"axis={axis}"),), 1 + 0.1 * place)
+                yield Rewrite(
+                    kind_of(call),
+                    f"{call.name} without an axis works on its default; torch's on axis {axis}",
+                    (source.add_argument(call.node, f"axis={axis}"),),
+                    1 + 0.1 * place,
+                )
         elif call.name in REDUCTIONS and call.name in ("mean", "sum", "max", "min"):
             axis = call.argument(1, "axis")
             if axis is not None and not call.keyword("keepdims"):

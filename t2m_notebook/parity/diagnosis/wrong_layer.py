@@ -35,7 +35,9 @@ def exchanged_layers(source: Source) -> Iterator[Rewrite]:
             edits = tuple(source.put(node, f"self.{other}") for name, other in ((first, second), (second, first))
                           for node in source.uses[name])
             if len(edits) <= 8:
-                yield Rewrite("wrong layer", f"self.{first} and self.{second} are used in each other's place", edits, 0.7, risky)
+                yield Rewrite(
+                    "wrong layer", f"self.{first} and self.{second} are used in each other's place", edits, 0.7, risky
+                )
 
 
 def wrong_list_member(source: Source) -> Iterator[Rewrite]:
@@ -53,7 +55,9 @@ def wrong_list_member(source: Source) -> Iterator[Rewrite]:
             for other in (f"reversed({text})", f"{text}[1:]", f"{text}[:-1]"):
                 yield Rewrite("loop over layers", f"torch runs over {other}", (source.put(node.iter, other),), 0.9)
         elif isinstance(node.iter, ast.Call) and source.read(node.iter.func) == "reversed":
-            yield Rewrite("loop over layers", "torch runs forwards", (source.put(node.iter, source.read(node.iter.args[0])),), 0.3)
+            yield Rewrite(
+                "loop over layers", "torch runs forwards", (source.put(node.iter, source.read(node.iter.args[0])),), 0.3
+            )
         elif isinstance(node.iter, ast.Subscript):
             yield Rewrite("loop over layers", "torch runs over all of them",
                           (source.put(node.iter, source.read(node.iter.value)),), 0.3)
@@ -74,7 +78,9 @@ def wrong_variable(source: Source) -> Iterator[Rewrite]:
         alike = isinstance(parent, ast.Attribute) and parent.attr == "shape"
         for place, other in enumerate(n for n in names if n != node.id):
             cost = 0.9 + 0.08 * place + (0.5 if alike else 0) - (0.3 if _stem(other) == _stem(node.id) else 0)
-            yield Rewrite("wrong variable", f"torch uses {other} here, not {node.id}", (source.put(node, other),), cost, risky)
+            yield Rewrite(
+                "wrong variable", f"torch uses {other} here, not {node.id}", (source.put(node, other),), cost, risky
+            )
 
 
 def wrong_target(source: Source) -> Iterator[Rewrite]:
@@ -97,7 +103,9 @@ def returned(source: Source) -> Iterator[Rewrite]:
             continue
         for place, name in enumerate(source.names_before(node)[:6]):
             if source.read(node.value) != name:
-                yield Rewrite("wrong result", f"torch returns {name}", (source.put(node.value, name),), 1.1 + 0.1 * place)
+                yield Rewrite(
+                    "wrong result", f"torch returns {name}", (source.put(node.value, name),), 1.1 + 0.1 * place
+                )
         if isinstance(node.value, ast.Tuple) and len(node.value.elts) > 1:
             for item in node.value.elts:
                 yield Rewrite("wrong result", f"torch returns just {source.read(item)}",

@@ -1,0 +1,1 @@
+"""Health and memory: what the watch finds, whom it blames, what it leaves untouched."""

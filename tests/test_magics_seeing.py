@@ -1,0 +1,106 @@
+"""%t2m_health, %t2m_memory and %%t2m_pending in a real IPython shell, and their verbs in a terminal."""
+
+from __future__ import annotations
+
+import json
+
+import mlx.core as mx
+import mlx.nn
+import pytest
+import torch
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from torch import nn
+
+from t2m_notebook import cli
+from t2m_notebook.types import from_json
+from t2m_notebook.types.health import HealthReport
+from t2m_notebook.types.memory import MemoryReport
+
+
+class Logarithm(nn.Module):
+    """Makes −Inf of zeros."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.log(self.linear(x) * 0)
+
+
+@pytest.fixture(scope="module")
+def shell():
+    shell = InteractiveShell.instance()
+    shell.colors = "nocolor"
+    assert shell.run_cell("%load_ext t2m_notebook").success
+    yield shell
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def ip(shell):
+    shell.reset(new_session=False)
+    shell.user_ns.update(model=Logarithm().eval(), x=torch.ones(2, 4), layer=mlx.nn.Linear(4, 2), a=mx.ones((3, 4)),
+                         mx=mx)
+    return shell
+
+
+def run(ip, cell: str, succeeds: bool = True) -> str:
+    with capture_output() as captured:
+        result = ip.run_cell(cell)
+    assert result.success is succeeds, captured.stdout + captured.stderr
+    return captured.stdout + "".join(str(output.data.get("text/plain", "")) for output in captured.outputs)
+
+
+def test_health(ip) -> None:
+    said = run(ip, "report = %t2m_health model x --backward")
+    assert "torch.log made −Inf" in said and "first in the forward pass" in said
+    assert isinstance(ip.user_ns["report"], HealthReport)
+    assert "no NaN, no Inf" in run(ip, "%t2m_health layer a --backward")
+    assert "MODEL [INPUT ...]" in run(ip, "%t2m_health --help")
+    assert "Traceback" not in run(ip, "%t2m_health model torch", succeeds=False)
+
+
+def test_health_and_memory_of_a_port(ip) -> None:
+    run(ip, "p = %t2m_port model x --no-parity")
+    assert "mx.log made −Inf" in run(ip, "%t2m_health p")
+    assert "mlx" in run(ip, "%t2m_memory p --optimizer sgd")
+
+
+def test_memory(ip) -> None:
+    said = run(ip, "report = %t2m_memory model x")
+    assert "optimizer state" in said and "measured" in said and "predicted" in said
+    assert isinstance(ip.user_ns["report"], MemoryReport)
+    assert "training" not in run(ip, "%t2m_memory model x --inference").split("module")[0].split("note")[0]
+    assert "active before" in run(ip, "%t2m_memory layer a")
+
+
+def test_pending(ip) -> None:
+    said = run(ip, "%%t2m_pending\nfor i in range(20):\n    a = a * 2\nmade = 1")
+    assert "20 rounds" in said and ip.user_ns["made"] == 1
+    run(ip, "%%t2m_pending\n1 / 0", succeeds=False)
+    assert type(mx.exp).__name__ == "nb_func"
+
+
+@pytest.fixture
+def models(tmp_path):
+    file = tmp_path / "models.py"
+    file.write_text("import torch\nfrom torch import nn\n"
+                    "class Log(nn.Module):\n    def forward(self, x):\n        return torch.log(x * 0)\n"
+                    "def bad(): return Log(), torch.ones(2, 3)\n"
+                    "def good(): return nn.Linear(3, 2), torch.ones(2, 3)\n")
+    return str(file)
+
+
+def test_the_verbs_in_a_terminal(models, capsys) -> None:
+    assert cli.main(["health", f"{models}:bad"]) == 1
+    assert "torch.log made −Inf at models.py:5" in capsys.readouterr().out
+    assert cli.main(["health", f"{models}:good", "--backward", "--json"]) == 0
+    report = from_json(HealthReport, capsys.readouterr().out)
+    assert report.ok and "backward" in report.phases
+    assert cli.main(["memory", f"{models}:good", "--optimizer", "sgd", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["optimizer"] == "SGD" and {part["mode"] for part in data["parts"]} == {"inference", "training"}
+    assert cli.main(["memory", f"{models}:good", "--optimizer", "nothing"]) == 2
+    assert "no optimizer 'nothing'" in capsys.readouterr().err
