@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from .capture import Recording, argument_names, check_model, normalise, record
-from .capture.tensors import deep_tensors
 from .capture.recording import DTYPE_NAMES
+from .capture.tensors import deep_tensors
 from .capture.tree import places
 from .coverage import coverage_of
 from .errors import ForwardFailed

@@ -87,8 +87,8 @@ export class Badge extends Widget {
     const status = statusOf(result.state);
     const line = element('div', 't2m-lab-words');
     line.append(element('b', 't2m-lab-head', verdict(result)));
-    const said = result.message ? editorLines(result.message, result.line) : '';
-    const text = editorLines(result.text ?? '', result.line);
+    const said = result.message ?? '';
+    const text = result.text ?? '';
     // Without a measurement the text is the message cut short.
     if (text && !said.startsWith(text.replace(/…$/, ''))) {
       const measured = element('span', 't2m-lab-measured', text);
@@ -176,11 +176,6 @@ export class Badge extends Widget {
 
 function isMeasured(result: CheckResult): boolean {
   return result.difference !== null && result.difference !== undefined && !result.text?.includes('max|');
-}
-
-/** The kernel counts lines below the magic line, the editor from it on: its own line is written as the editor has it. */
-export function editorLines(text: string, line: number | null | undefined): string {
-  return line ? text.replace(new RegExp(`\\bline ${line}\\b`, 'g'), `line ${line + 1}`) : text;
 }
 
 /** What the check came to, in a few words. Lines count from the magic line, as the editor numbers them. */

@@ -4,7 +4,6 @@ import { Diagnostic, lintGutter, setDiagnostics } from '@codemirror/lint';
 import { EditorView } from '@codemirror/view';
 import { CodeMirrorEditor } from '@jupyterlab/codemirror';
 
-import { editorLines } from './badge';
 import { LiveCell } from './live_cell';
 import { CheckResult, Mark } from './messages';
 
@@ -49,5 +48,5 @@ function diagnostic(view: EditorView, mark: Mark): Diagnostic | null {
     from = Math.min(start.from + indent, start.to);
     to = end.to;
   }
-  return { from, to, severity: mark.severity, message: editorLines(mark.message, mark.line) };
+  return { from, to, severity: mark.severity, message: mark.message };
 }

@@ -168,6 +168,11 @@ class LiveChecks:
     def _instances(self, name: str) -> int:
         return next((len(group.paths) for group in self.port.written.groups if group.name == name), 0)
 
+    def _covered(self, results: list[dict[str, Any]]) -> int:
+        """How many modules the measured ones stand for: those of equal configuration and shapes."""
+        paths = {check["id"]: check["paths"] for check in self.setup()["checks"]}
+        return len({path for result in results for path in paths.get(result["id"], [result["path"]])})
+
     def _read(self, name: str, answer: dict[str, Any]) -> CellCheck:
         results = answer["results"]
         numbers = [r["difference"] for r in results if r["difference"] is not None]
@@ -179,14 +184,15 @@ class LiveChecks:
         if bad is not None:
             message = f"{bad['path'] or 'the model'}: {bad['message']}"
         if state == "proven" or (bad is not None and bad["difference"] is not None):
-            text = f"max|Δ| {worst['difference']:.1e} of {worst['allowed']:.1e} allowed"  # type: ignore[index]
+            text = f"max|Δ| {_number(worst['difference'])} of {_number(worst['allowed'])} allowed"  # type: ignore
         else:
             text = _short(bad["message"] if bad is not None else message)
         line = answer["line"]
         marks = (*((Mark(line, message),) if line else ()), *(Mark(**mark) for mark in answer["left"]))
         rows = weight_rows(self.port, answer["weights"])
         return CellCheck(name, state, text, max(numbers, default=None), worst["allowed"] if worst else None,
-                         self._instances(name), len(results), answer["milliseconds"], message, line, marks, (), rows)
+                         self._instances(name), self._covered(results), answer["milliseconds"], message, line, marks,
+                         (), rows)
 
     def _explained(self, found: CellCheck, answer: dict[str, Any]) -> CellCheck:
         fixes = tuple(Fix(**fix) for fix in answer["fixes"])
@@ -247,6 +253,10 @@ class LiveChecks:
 def _facts(facts: dict[str, Any]) -> str:
     stride = f", stride {tuple(facts['stride'])}" if facts["stride"] else ""
     return f"{tuple(facts['shape'])} {facts['dtype']}{stride}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.1e}" if value else "0"
 
 
 def _short(text: str) -> str:

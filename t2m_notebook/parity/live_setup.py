@@ -82,16 +82,18 @@ def _checks(written: Written, values: dict[str, torch.Tensor]) -> tuple[list[dic
         calls.setdefault(call.path, call)
     made: list[dict[str, Any]] = []
     needed: set[int] = set()
-    seen: set[str] = set()
+    seen: dict[str, dict[str, Any]] = {}  # configuration -> its comparison
     for path, name in owner.items():
         for check in by_path.get(path, []):
-            key = f"{name} {check.same_as}"
+            key = f"{name} {check.same_as or path}"
+            if check.same_as and key in seen and not check.problem:
+                seen[key]["paths"] = sorted({*seen[key]["paths"], path})
             if check.problem or (check.same_as and key in seen):
                 continue
-            seen.add(key)
             one = _check(written, check, name, calls[path], by_path, len(made), needed)
             if len(by_path[path]) == 1:
                 _add_probes(written, check, calls[path], one, values)
+            seen[key] = one
             made.append(one)
     return made, needed
 
@@ -112,8 +114,8 @@ def _check(written: Written, check: Check, name: str, call: ModuleCall, by_path:
                     needed |= {*leaf.wanted, *leaf.reads}
     needed |= {*check.wanted, *check.reads, *kept}
     expression = _relative(check.expression, own)
-    return {"id": number, "class": name, "path": check.path, "prefix": structure.weight_name(check.path),
-            "construct": written.configuration(check.path),
+    return {"id": number, "class": name, "path": check.path, "paths": [check.path],
+            "prefix": structure.weight_name(check.path), "construct": written.configuration(check.path),
             "trials": [{"number": 0, "said": "", "expression": expression,
                         "wanted": [f"v{i}" for i in check.wanted]}],
             "reads": ["root"] if re.search(r"\broot\b", expression) else [],

@@ -81,7 +81,7 @@ class ClassWriter:
             for name, index in body.constants.items():
                 self.constants[f"{body.call.path}.{name}" if body.call.path else name] = index
         functions = self.writer.functions
-        functions.finish(body.statements for body in self.writer.bodies.values())
+        functions.finish(self.writer.bodies.values())
         self.reserved = self._block_names() | functions.by_name.keys()
         self._heights()
         for height in sorted({i.height for i in self.instances.values()}):

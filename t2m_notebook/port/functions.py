@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..capture.recording import OpCall, Recording
 from ..rules.substitute import copied
@@ -14,6 +15,9 @@ from .block_source import file_of_name
 from .folding import Fold
 from .invocations import Helpers, levels
 from .names import RESERVED, variable_name
+
+if TYPE_CHECKING:
+    from .body import Body
 
 _MOST_ADDED = 2  # numbers that may become arguments so that two texts are one function
 _COMMON = frozenset({-1.0, 0.0, 0.5, 1.0, 2.0})  # numbers that stand in a text for many reasons
@@ -61,20 +65,18 @@ class Functions:
         key = (base, _canonical(parameters, statements))
         known = self.by_text.get(key)
         if known is None:
-            name, number = base, 1
-            while name in self.by_name or name in file_of_name() or name in self.classes or name in RESERVED:
-                number += 1
-                name = f"{base}_{number}"
+            name = next(name for name in self._names(base) if name not in self.by_name)
             known = Function(name, base, parameters, statements, given)
         if {base, known.name} & taken:
             return None
         self.by_text[key] = self.by_name[known.name] = known
         return known
 
-    def finish(self, bodies: Iterable[list[ast.stmt]]) -> None:
+    def finish(self, bodies: Iterable[Body]) -> None:
         """Give functions the numbers that torch's had as arguments; make those one that differ in a
         few numbers; drop those that nobody calls."""
-        trees = [s for body in bodies for s in body]
+        bodies = list(bodies)
+        trees = [statement for body in bodies for statement in body.statements]
         # What a function calls was registered before it: then its own text is as it will be.
         for wish in dict.fromkeys(function.wish for function in self.by_name.values()):
             families: dict[str, list[Function]] = {}
@@ -84,6 +86,29 @@ class Functions:
             for family in families.values():
                 self._join(family, trees)
         self.by_name = {f.name: f for f in self.used_in(trees)}
+        self._renumber(trees, {name for body in bodies for name in (*body.parameters, *(own for _, own in body.extra))})
+
+    def _renumber(self, trees: list[ast.stmt], taken: set[str]) -> None:
+        """Close the gaps that joined functions left in the numbers."""
+        inside = [statement for function in self.by_name.values() for statement in function.statements]
+        nodes = [node for tree in [*trees, *inside] for node in ast.walk(tree) if isinstance(node, ast.Name)]
+        taken |= {node.id for node in nodes} | {name for f in self.by_name.values() for name in f.parameters}
+        for function in list(self.by_name.values()):
+            free = next(name for name in self._names(function.wish) if name == function.name or name not in taken)
+            if free != function.name:
+                for node in nodes:
+                    if node.id == function.name:
+                        node.id = free
+                taken = taken - {function.name} | {free}
+                function.name = free
+        self.by_name = {function.name: function for function in self.by_name.values()}
+
+    def _names(self, base: str) -> Iterator[str]:
+        """``base``, ``base_2``, … without what something else in the file may be called."""
+        for number in itertools.count(1):
+            name = base if number == 1 else f"{base}_{number}"
+            if name not in file_of_name() and name not in self.classes and name not in RESERVED:
+                yield name
 
     def used_in(self, trees: Iterable[ast.AST]) -> list[Function]:
         """The functions that ``trees`` call, what they call themselves before them."""

@@ -152,6 +152,9 @@ class _Outliner:
                  if any(target in needed for target in raw.targets)}
         if len(calls) < 2 and self.functions.places[frame.code] < 2:
             return None
+        if len(live) == 1 and isinstance(live[0].node, ast.Call) and isinstance(live[0].node.func, ast.Name) \
+                and live[0].node.func.id in self.functions.by_name:
+            return None  # it only hands on to another function
         given: dict[str, Any] = {}
         for raw in reversed(run):
             if raw.choice is None:
@@ -253,8 +256,8 @@ class _Outliner:
             return ast.Subscript(leaf, ast.Constant(dim), ast.Load())
 
         node = substitute(raw.node, lambda key: ast.Name(f"${key}", ast.Load()), size)
-        names = raw.names if raw.choice is not None or len(assigned_names(raw.place)) == len(raw.names) else ()
-        return Raw([*raw.targets], node, names, raw.unpack, raw.hint, raw.place, raw.loop, raw.choice, raw.frames)
+        own = raw.choice is not None or raw.unpack or len(assigned_names(raw.place)) == len(raw.names)
+        return Raw([*raw.targets], node, raw.names if own else (), raw.unpack, raw.hint, raw.place, raw.loop, raw.choice, raw.frames)
 
 
 def _with_handed(raw: Raw, handed: dict[str, tuple[str, ast.expr]]) -> Raw:

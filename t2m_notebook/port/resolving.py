@@ -127,8 +127,9 @@ class Resolver:
         if pairs:
             targets: list[ast.expr] = [ast.Name(name, ast.Store()) for name, _ in pairs]
             one = len(pairs) == 1
-            statements.append(ast.Assign([targets[0] if one else ast.Tuple(targets, ast.Store())],
-                                         pairs[0][1] if one else ast.Tuple([n for _, n in pairs], ast.Load()), lineno=0))
+            target = targets[0] if one else ast.Tuple(targets, ast.Store())
+            value = pairs[0][1] if one else ast.Tuple([node for _, node in pairs], ast.Load())
+            statements.append(ast.Assign([target], value, lineno=0))
         return statements
 
     def _loop(self, raw: Raw, position: int, last: dict[Key, int], held: dict[str, int]) -> ast.stmt:

@@ -15,6 +15,10 @@ from tests.browser.harness import lab, open_notebook, run_cell, set_theme
 from tests.conftest import CHROMIUM_ARGUMENTS, ROOT, chromium_environment, find_chromium
 
 IMAGES = ROOT / "notebooks" / "images"
+ARTEFACTS = ROOT / "tests" / "artefacts"
+#: Picture of the README -> the one that a browser test took; run `pytest tests/browser` before.
+TAKEN_BY_TESTS = {"live-light": "live-red-light", "live-dark": "live-red-dark",
+                  "autograd": "autograd_lab_classic_light"}
 SIZE = {"width": 1180, "height": 1500}
 
 
@@ -30,13 +34,13 @@ def main() -> None:
         open_notebook(page, url, "quickstart.ipynb")
         page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
         page.add_style_tag(content=".jp-cell-toolbar, .jp-Notebook-footer { display: none !important; }")
-        sources = page.evaluate("""() => window.jupyterapp.shell.currentWidget.content.widgets.map(
-            cell => [cell.model.type, cell.model.sharedModel.getSource()])""")
-        port = next(i for i, (_, source) in enumerate(sources) if "%t2m_port resnet" in source)
-        code = next(i for i, (_, source) in enumerate(sources) if "p.cells[" in source)
-        for index, (kind, _) in enumerate(sources[:code + 1]):
-            if kind == "code":
+        port = _find(page, "%t2m_port resnet")
+        for index in range(port + 1):
+            if _sources(page)[index][0] == "code":
                 run_cell(page, index)
+        page.locator(".t2m-lab-badge").first.wait_for()  # the classes stand in cells below now
+        code = _find(page, "print(p.cells[")
+        run_cell(page, code)
         cells = page.locator(".jp-Notebook .jp-Cell")
         tree = cells.nth(port).locator(".t2m-tree")
         tree.locator(".t2m-view").focus()
@@ -52,6 +56,18 @@ def main() -> None:
         page.wait_for_timeout(500)
         _picture(page, cells.nth(code), "port")
         running.close()
+    for name, artefact in TAKEN_BY_TESTS.items():
+        shutil.copy(ARTEFACTS / f"{artefact}.png", IMAGES / f"{name}.png")
+
+
+def _sources(page) -> list[list[str]]:
+    """Type and text of every cell."""
+    return page.evaluate("""() => window.jupyterapp.shell.currentWidget.content.widgets.map(
+        cell => [cell.model.type, cell.model.sharedModel.getSource()])""")
+
+
+def _find(page, text: str) -> int:
+    return next(i for i, (kind, source) in enumerate(_sources(page)) if kind == "code" and text in source)
 
 
 def _picture(page, cell, name: str) -> None:

@@ -8,19 +8,17 @@ import pytest
 import torch
 from torch import nn
 
+from t2m_notebook.port.block_source import file_of_name
+
 from .support import checks, proven
 
 X, IMAGE = torch.randn(2, 6, 8), torch.randn(2, 8, 8, 3)
 
 
 def functions(source: str) -> dict[str, list[str]]:
-    """The helper functions of a generated file with their arguments: those between its classes."""
-    found, classes = {}, False
-    for node in ast.parse(source).body:
-        classes = classes or (isinstance(node, ast.ClassDef) and "Ported from" in (ast.get_docstring(node) or ""))
-        if isinstance(node, ast.FunctionDef) and node.name != "load":
-            found[node.name] = [a.arg for a in node.args.args]
-    return found
+    """The helper functions of a generated file with their arguments; blocks are none."""
+    return {node.name: [a.arg for a in node.args.args] for node in ast.parse(source).body
+            if isinstance(node, ast.FunctionDef) and node.name != "load" and node.name not in file_of_name()}
 
 
 def rotate_half(x):
@@ -229,7 +227,7 @@ class Collides(nn.Module):
 def test_names_collide_with_nothing():
     source = proven(Collides(), X, X + 1).source
     names = functions(source)
-    assert len(names) == len(set(names)) and "mx" not in names and "interpolate_spatial" not in names
+    assert len(names) == len(set(names)) and "mx" not in names and names["interpolate_spatial_2"] == ["x"]
     assert names["repeated"] == ["x", "scale"]
 
 
