@@ -23,7 +23,7 @@ from .coverage import coverage_of, judge_of
 from .parity.examples import fresh
 from .parity.process import Worker
 from .parity.recordings import Recordings, recordings_of
-from .types import AnalysisReport, PortedClass, PortSummary
+from .types import AnalysisReport, PortedClass, PortSummary, Status
 
 if TYPE_CHECKING:
     from .capture.trace_result import Trace
@@ -116,17 +116,24 @@ def _right_elsewhere(made: Port, recordings: Recordings) -> Port:
     def variant(recording: Recording) -> Port:
         return Port(recording, made.args, made.kwargs, example=made.example, name=made.name, progress=made.progress)
 
+    def forget(candidate: Port) -> Port:
+        candidate.last_report, candidate._measured = None, ""
+        return candidate
+
+    best, most = made, -1
     for candidate in candidates():
-        if not candidate.problems and candidate.parity(isolate=False).ok:
-            candidate.last_report = None
-            candidate._measured = ""
-            if candidate is not made:
-                made.close()
-            return candidate
-        if candidate is not made:
+        report = candidate.parity(isolate=False) if not candidate.problems else None
+        right = sum(result.status is Status.PROVEN for result in report.results) if report is not None else -1
+        whole = report is not None and report.ok and right == len(report.results)
+        if whole or right > most:  # right everywhere, else at most sizes
+            if best is not candidate:
+                best.close()
+            best, most = candidate, right
+        elif candidate is not best:
             candidate.close()
-    made.last_report = None
-    return made
+        if whole:
+            break
+    return forget(best)
 
 
 class Port:

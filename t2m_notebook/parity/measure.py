@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import tempfile
 import time
@@ -19,7 +20,7 @@ from ..port.values import as_mlx, laid_out
 from ..types import ParityResult, Status
 from ..weights.files import write_tensors
 from .checks import Check, module_checks
-from .examples import fresh, other_examples, tensors_in
+from .examples import BRANCHING, fresh, other_examples, tensors_in
 from .report import ParityReport, assemble
 
 if TYPE_CHECKING:
@@ -172,7 +173,13 @@ def _other_shapes(port: Port, root: Check, folder: Path, notes: list[str]) -> li
         if _is_recorded(port, root, wanted):
             continue  # the port was written from this one, and the root's own check compared it
         check, values = _at(port, root, args, kwargs, wanted)
-        results.append(_elsewhere(port, root, _other(what, args, kwargs), check, values, wanted, folder))
+        found = _elsewhere(port, root, _other(what, args, kwargs), check, values, wanted, folder)
+        if what in BRANCHING and found.status is Status.DIVERGES:
+            # Beyond the sizes that every port is held to: a caveat of a port that holds at those.
+            found = dataclasses.replace(found, status=Status.PARTIAL)
+            notes.append(f"torch takes another {what}, this port does not compute the same there "
+                         f"({found.check.partition(': ')[2]}: {found.message})")
+        results.append(found)
     if "batch" not in done and root.reads and not port.example.training:
         notes.append("torch does not take this example at another batch size, so other batches are not proven")
     return results

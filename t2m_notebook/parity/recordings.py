@@ -100,13 +100,12 @@ def _settled(example: Recording, same: list[Recording], args: tuple, kwargs: dic
     compared is such an axis itself or does not follow it; else it is for torch to say."""
     if not example.guards:
         return True
-    inputs = {value.name: value.shape for value in example.values if value.kind == "input" and value.previous is None}
+    inputs = _inputs(example)
     given = {path: tuple(tensor.shape) for name, value in argument_names(example.model, args, kwargs)
              for path, tensor in deep_tensors(value, name)}
     changed = _changes(inputs, given)
     for other in same:
-        there = {value.name: value.shape for value in other.values if value.kind == "input" and value.previous is None}
-        alike = _changes(inputs, there)
+        alike = _changes(inputs, _inputs(other))
         if changed.keys() != alike.keys() or len(set(changed.values())) != 1 or len(set(alike.values())) != 1 \
                 or len(other.values) != len(example.values):
             continue
@@ -114,6 +113,11 @@ def _settled(example: Recording, same: list[Recording], args: tuple, kwargs: dic
         if all(_same_outcome(guard, example, other, here, now, then) for guard in example.guards):
             return True
     return False
+
+
+def _inputs(recording: Recording) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor that the model was given."""
+    return {value.name: value.shape for value in recording.values if value.kind == "input" and value.previous is None}
 
 
 def _changes(one: dict[str, tuple[int, ...]], other: dict[str, tuple[int, ...]]) -> dict[Any, tuple[int, int]]:

@@ -17,7 +17,7 @@ class ParityReport:
 
     @property
     def ok(self) -> bool:
-        """True when every comparison that was asked for ran and agreed."""
+        """True when every comparison that was asked for ran and agreed, but for sizes that a caveat names."""
         return self.data.ok
 
     @property
@@ -75,6 +75,9 @@ class ParityReport:
         return {"text/plain": str(self), "text/html": self._repr_html_()}
 
 
+_HOLDS = (Status.PROVEN, Status.PARTIAL)  # PARTIAL: at a size beyond those that every port is held to, it differs
+
+
 def measured_tree(root: ModuleNode, results: list[ParityResult]) -> ModuleNode:
     """``root`` with the verdicts put in. A node without one of its own (a Sequential) is as
     good as its children; one that was never compared keeps what the rules said."""
@@ -112,9 +115,12 @@ def _verdict(node: ModuleNode, children: tuple[ModuleNode, ...],
                 max(numbers, default=None)
         return node.status, node.reason, None
     numbers = [r.max_difference for r in results if r.max_difference is not None]
-    bad = next((r for r in results if r.status is not Status.PROVEN), None)
+    bad = next((r for r in results if r.status not in _HOLDS), None)
     if bad is not None:
         return bad.status, bad.message, max(numbers, default=None)
+    limited = next((r for r in results if r.status is Status.PARTIAL), None)
+    if limited is not None and node.status is not Status.MISSING and node.status is not Status.REFUSED:
+        return Status.PARTIAL, f"{limited.check}: {limited.message}", max(numbers, default=None)
     if node.status in (Status.MISSING, Status.REFUSED):
         return node.status, node.reason, max(numbers, default=None)
     caveat = f"; {node.reason}" if node.status is Status.PARTIAL else ""
@@ -132,7 +138,7 @@ def assemble(root: ModuleNode, results: list[ParityResult], order: dict[str, int
     tree = measured_tree(root, results)
     counts = Counter(node.status.value for node in tree.walk())
     numbers = [r.max_difference for r in results if r.max_difference is not None]
-    bad = [r for r in results if r.status is not Status.PROVEN]
+    bad = [r for r in results if r.status not in _HOLDS]
     deepest = sorted(bad, key=lambda r: (-len(r.path.split(".")) if r.path else 0, order.get(r.path, 0)))
     first = ""
     if deepest:

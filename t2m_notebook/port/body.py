@@ -32,7 +32,7 @@ from .resolving import Resolver
 from .rolling import roll
 from .scopes import escapes, producers
 from .sizes import name_sizes
-from .statements import arrange
+from .statements import arrange, live
 from .structure import Structure, is_chain, relative
 from .views import CannotFollow, Views
 
@@ -147,7 +147,7 @@ class _Writing:
         """Write one event."""
         if isinstance(event, Branch):
             return write_branch(self, event)
-        self._refresh(event.index)
+        self._refresh(event.index, event)
         self.frames = event.frames
         if isinstance(event, OpCall):
             self._operation(event)
@@ -262,7 +262,7 @@ class _Writing:
         self._assign(event.outputs, value, names, hint, place, f"t{event.index}")
         self.writer.views.note(event)
 
-    def _made_beside(self, index: int, event: OpCall) -> bool:
+    def _made_beside(self, index: int, event: OpCall | ModuleCall) -> bool:
         """Whether a value was made by the very invocation of a function that ``event`` belongs to."""
         helpers = self.writer.functions.helpers
         raw = next((raw for raw in reversed(self.raws) if index in raw.targets), None)
@@ -271,24 +271,26 @@ class _Writing:
 
     def _write_through(self, event: OpCall) -> None:
         """After a write in place: what the written value is a view of gets its new content."""
-        self.frames = ()  # it may reach beyond the function that wrote
         try:
             for before, after in event.mutated:
                 for key, build in self.writer.views.after_write(before, after):
-                    self._add([key], to_node(build), hint=self._name_hint(int(str(key).partition("~")[0])))
+                    base = int(str(key).partition("~")[0])
+                    self.frames = event.frames if self._made_beside(base, event) else ()
+                    self._add([key], to_node(build), hint=self._name_hint(base))
         except CannotFollow as reason:
             self._fail(f"a write through a view by {event.name} can't be followed back through {reason} "
                        f"({_where(event)})")
 
-    def _refresh(self, until: int) -> None:
+    def _refresh(self, until: int, event: OpCall | ModuleCall | None = None) -> None:
         """Values that a write through another view changed are taken anew before they are read."""
-        self.frames = ()
         try:
             for index, build in self.writer.views.refreshed(until):
                 unseen = [key for key in mentions(to_node(build))[0] if isinstance(key, str) and not self._visible(key)]
                 if unseen:
                     return self._fail("a write in one module changes a tensor that another one holds")
-                self._add([index], to_node(build), hint=self._name_hint(self.recording.values[index].previous or index))
+                first = self.recording.values[index].previous or index
+                self.frames = event.frames if event is not None and self._made_beside(first, event) else ()
+                self._add([index], to_node(build), hint=self._name_hint(first))
         except CannotFollow as reason:
             self._fail(f"a view can't be taken anew through {reason}")
 
@@ -421,7 +423,7 @@ class _Writing:
     # -- finishing --------------------------------------------------------------------------
 
     def _finish(self, returned: ast.expr | None) -> None:
-        raws = arrange(outline(self, roll(self.raws, returned, self._size_at), returned), returned)
+        raws = arrange(outline(self, roll(live(self.raws, returned), returned, self._size_at), returned), returned)
         resolver = Resolver(self)
         statements = collapse(resolver.write(raws, returned))
         self.body.parameters = resolver.parameters()

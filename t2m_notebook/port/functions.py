@@ -91,12 +91,13 @@ class Functions:
     def _renumber(self, trees: list[ast.stmt], taken: set[str]) -> None:
         """Close the gaps that joined functions left in the numbers."""
         inside = [statement for function in self.by_name.values() for statement in function.statements]
-        nodes = [node for tree in [*trees, *inside] for node in ast.walk(tree) if isinstance(node, ast.Name)]
-        taken |= {node.id for node in nodes} | {name for f in self.by_name.values() for name in f.parameters}
+        nodes = [node for tree in [*trees, *inside] for node in ast.walk(tree)]
+        called = [node.func for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+        taken |= {node.id for node in nodes if isinstance(node, ast.Name)} | {name for f in self.by_name.values() for name in f.parameters}
         for function in list(self.by_name.values()):
             free = next(name for name in self._names(function.wish) if name == function.name or name not in taken)
             if free != function.name:
-                for node in nodes:
+                for node in called:
                     if node.id == function.name:
                         node.id = free
                 taken = taken - {function.name} | {free}

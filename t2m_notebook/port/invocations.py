@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+import sysconfig
 from functools import cached_property
 from types import CodeType
 
@@ -26,25 +27,31 @@ class Helpers:
         self._known: dict[CodeType, bool] = {}
 
     @cached_property
-    def folders(self) -> tuple[str, ...]:
-        """Where the model's own code lives: its packages, or the folders of its files."""
+    def places(self) -> tuple[str, ...]:
+        """Where the model's own code lives: the files of its classes and, outside installed packages,
+        whatever lies in their folders. What an installed package calls from elsewhere (the ways in which
+        transformers computes attention, say) is machinery that an MLX file has no counterpart for."""
+        installed = tuple(os.path.join(folder, "") for folder in {sysconfig.get_path("purelib"),
+                                                                  sysconfig.get_path("platlib")})
         found: dict[str, None] = {}
         for cls in {type(module): None for module in self.model.modules()}:
-            if cls.__module__.startswith("torch."):
-                continue
-            package = sys.modules.get(cls.__module__.partition(".")[0])
             code = getattr(inspect.unwrap(cls.forward), "__code__", None)
-            if getattr(package, "__path__", None):
-                found[os.path.join(list(package.__path__)[0], "")] = None  # type: ignore[union-attr]
-            elif code is not None:
-                found[os.path.join(os.path.dirname(code.co_filename), "")] = None
+            if cls.__module__.startswith("torch.") or code is None:
+                continue
+            found[code.co_filename] = None
+            package = sys.modules.get(cls.__module__.partition(".")[0])
+            roots = [*getattr(package, "__path__", ()), os.path.dirname(code.co_filename)]
+            if not code.co_filename.startswith(installed):
+                found.update({os.path.join(root, ""): None for root in roots})
         return tuple(found)
 
     def __contains__(self, code: CodeType) -> bool:
         known = self._known.get(code)
         if known is None:
-            known = self._known[code] = not code.co_name.startswith(("<", "__")) \
-                and code.co_flags & _PASSES_ON != _PASSES_ON and code.co_filename.startswith(self.folders)
+            own = any(code.co_filename == place or (place.endswith(os.sep) and code.co_filename.startswith(place))
+                      for place in self.places)
+            known = self._known[code] = own and not code.co_name.startswith(("<", "__", "forward", "_forward")) \
+                and code.co_flags & _PASSES_ON != _PASSES_ON
         return known
 
 

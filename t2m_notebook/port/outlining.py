@@ -32,7 +32,7 @@ _MOST_RESULTS, _MOST_ARGUMENTS = 4, 9
 
 def outline(writing: _Writing, raws: list[Raw], returned: ast.expr | None) -> list[Raw]:
     """``raws`` with calls of functions in the place of what these did."""
-    return _Outliner(writing).run(raws, _keys(returned), 0)
+    return _Outliner(writing).whole(raws, _keys(returned), 0)
 
 
 class _Outliner:
@@ -40,13 +40,20 @@ class _Outliner:
         self.writing = writing
         self.functions = writing.writer.functions
         self._paths: dict[int, tuple[Raw, list[Level]]] = {}  # the Raw is kept: its id stands for it
+        self.runs: Counter = Counter()  # how many stretches the assignments of an invocation stand in
         self.left: dict[Key, list[Key]] = {}  # result of a branch -> what its arms leave in it
+
+    def whole(self, raws: list[Raw], wanted: list[Key], depth: int) -> list[Raw]:
+        """:meth:`run` for a body or one arm of a branch."""
+        self._place(raws)
+        for below in range(max((len(self._path(raw)) for raw in raws), default=0)):
+            nows = [self._invocation(raw, below) for raw in raws]
+            self.runs.update(now for before, now in zip([None, *nows], nows, strict=False) if now != before)
+        return self.run(raws, wanted, depth)
 
     def run(self, raws: list[Raw], wanted: list[Key], depth: int) -> list[Raw]:
         """``raws`` with the functions at ``depth`` below the forward cut out; ``wanted`` is read after them."""
-        self._place(raws)
         invocations = [self._invocation(raw, depth) for raw in raws]
-        runs = Counter(now for before, now in zip([None, *invocations], invocations, strict=False) if now != before)
         parted = {_places(path[:depth + 1]) for raw, now in zip(raws, invocations, strict=True) if now is None
                   for path in self._paths_inside(raw)}
         last = _last_reads(raws, wanted)
@@ -64,7 +71,7 @@ class _Outliner:
             run = raws[start:end]
             results = [target for raw in run for target in raw.targets if last.get(target, -1) >= end]
             inner = self.run(run, results, depth + 1)
-            whole = runs[now] == 1 and self._in_order(run, depth) and \
+            whole = self.runs[now] == 1 and self._in_order(run, depth) and \
                 _places(self._path(run[0])[:depth + 1]) not in parted
             call = self._call(run, inner, results, depth) if whole else None
             result += inner if call is None else [call]
@@ -74,7 +81,7 @@ class _Outliner:
     def _inside(self, raw: Raw, depth: int) -> None:
         if raw.choice is not None:
             for arm in raw.choice.arms:
-                arm.raws = self.run(arm.raws, [key for node in arm.ends for key in _keys(node)], depth)
+                arm.raws = self.whole(arm.raws, [key for node in arm.ends for key in _keys(node)], depth)
             raw.node = reads_of(raw.choice)
 
     # -- who made it --------------------------------------------------------------------------
@@ -257,7 +264,8 @@ class _Outliner:
 
         node = substitute(raw.node, lambda key: ast.Name(f"${key}", ast.Load()), size)
         own = raw.choice is not None or raw.unpack or len(assigned_names(raw.place)) == len(raw.names)
-        return Raw([*raw.targets], node, raw.names if own else (), raw.unpack, raw.hint, raw.place, raw.loop, raw.choice, raw.frames)
+        return Raw([*raw.targets], node, raw.names if own else (), raw.unpack, raw.hint, raw.place, raw.loop,
+                   raw.choice, raw.frames)
 
 
 def _with_handed(raw: Raw, handed: dict[str, tuple[str, ast.expr]]) -> Raw:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .assignments import Key, Raw
 
 _LONGEST = 160  # raw assignments that one step may have
-_FEWEST = 3  # steps that make a loop; two could be chance
+_FEWEST = 3  # steps that make a loop; two could be chance, but for those over the items of a sequence
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class _Repeats:
     def at(self, start: int) -> tuple[int, int] | None:
         """``(length of a step, number of steps)`` of a repetition that starts here and may be a loop."""
         kinds, total = self.kinds, len(self.kinds)
-        for length in range(1, min(_LONGEST, (total - start) // _FEWEST) + 1):
+        for length in range(1, min(_LONGEST, (total - start) // 2) + 1):
             if kinds[start] != kinds[start + length]:
                 continue
             end = self.ends.get(length, 0)
@@ -83,11 +83,21 @@ class _Repeats:
                     end += 1
                 self.ends[length] = end
             count = (end - start) // length + 1
-            if count >= _FEWEST:
+            if count >= _FEWEST or count == 2 and self._items(start, length):
                 tries = self.tried[length, end] = self.tried.get((length, end), 0) + 1
                 # Beginning a round or two later may help; after that it is the same again.
                 return (length, count) if tries <= 2 * length + 2 and self._counted(start, length) else None
         return None
+
+    def _items(self, start: int, length: int) -> bool:
+        """Whether the steps read the two items of a sequence, one each."""
+        for position in range(start, start + length):
+            for key, other in zip(self._known(position)[1], self._known(position + length)[1], strict=False):
+                made = self.unpacked.get(key)
+                if key != other and made is not None and made == self.unpacked.get(other) \
+                        and len(self.raws[made].targets) == 2:
+                    return True
+        return False
 
     def _counted(self, start: int, length: int) -> bool:
         """Whether anything can say how many steps there are: a number that changes from the first
@@ -159,6 +169,8 @@ class _Roller:
             raw.node = self._merge(p, [step[p].node for step in self.steps])
         if self.count_node is None if self.uses_index else not self.sequences:
             raise _Impossible  # nothing says how many steps
+        if self.count < _FEWEST and self.uses_index:
+            raise _Impossible  # could be chance
         lists, keeps = self._uses_afterwards()
         updates: list[tuple[Key, Key]] = []
         before: list[Raw] = []

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from .assignments import Key, Raw
 
 
+def live(raws: list[Raw], returned: ast.expr | None) -> list[Raw]:
+    """``raws`` without what nobody reads: the first step of a loop may leave less behind than the others."""
+    return _live(raws, returned)[1]
+
+
 def arrange(raws: list[Raw], returned: ast.expr | None) -> list[Raw]:
     """Drop what nobody reads; put what is read once, and had no name in the source, where
     it is read."""

@@ -80,7 +80,7 @@ def _rung(name: str, results: Sequence[ParityResult], text: str) -> Rung:
     status = worst(r.status for r in results)
     bad = sum(r.status is not Status.PROVEN for r in results)
     if bad:
-        word = "not ported" if status is not Status.DIVERGES else "differs" if bad == 1 else "differ"
+        word = "not ported" if status not in (Status.DIVERGES, Status.PARTIAL) else "differs" if bad == 1 else "differ"
         text = f"{bad:,} of {len(results):,} {word}" if len(results) > 1 else word
     shown = [r for r in results if r.status is not Status.PROVEN] or results
     measured = difference_text(_largest(r.max_difference for r in shown))

@@ -128,6 +128,26 @@ class Steps(nn.Module):
         return x * torch.sigmoid(self.gate(x)) - F.softmax(x, dim=1)
 
 
+class Turned(nn.Module):
+    """Rotary positions of queries and keys, written out in the forward."""
+
+    def __init__(self):
+        super().__init__()
+        self.query, self.key = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x, angles):
+        cos, sin = angles.cos(), angles.sin()
+        q = self.query(x)
+        x1 = q[..., : q.shape[-1] // 2]
+        x2 = q[..., q.shape[-1] // 2:]
+        q_embed = q * cos + torch.cat((-x2, x1), dim=-1) * sin
+        k = self.key(x)
+        x1 = k[..., : k.shape[-1] // 2]
+        x2 = k[..., k.shape[-1] // 2:]
+        k_embed = k * cos + torch.cat((-x2, x1), dim=-1) * sin
+        return q_embed @ k_embed.transpose(-1, -2)
+
+
 MODELS = {
     "statistics": lambda: (Statistics(), (torch.randn(3, 6),)),
     "pieces": lambda: (Pieces(), (torch.randn(3, 6),)),
@@ -140,6 +160,7 @@ MODELS = {
     "half": lambda: (Half().half(), (400 * torch.randn(2, 4, 8).half(),)),
     "tokens": lambda: (Tokens(), (torch.randn(2, 4, 8),)),
     "square": lambda: (Square(), (torch.randn(2, 6), torch.randn(2, 3, 5, 5))),
+    "turned": lambda: (Turned(), (torch.randn(2, 5, 8), torch.randn(5, 8))),
     "steps": lambda: (Steps(), (torch.randn(2, 5, 8),)),
 }
 

@@ -74,11 +74,11 @@ def test_a_bug_in_a_class_of_ones_own_is_found(model, name, right, wrong, kinds)
 
 
 def test_the_line_is_looked_at_first():
-    found = bench("llama")
-    source = found.generated["LlamaAttention"]
-    bad = source.replace("x1 = key_states[..., : key", "x1 = key_states[..., 1 : 1 + key")
-    line = bad[:bad.index("1 : 1 + key")].count("\n") + 1
-    given = findings(found, "LlamaAttention", bad, baseline=False, line=line)
+    found = bench("turned")
+    source = found.generated["Turned"]
+    bad = source.replace("x1 = k[..., : k", "x1 = k[..., 1 : 1 + k")
+    line = bad[:bad.index("1 : 1 + k")].count("\n") + 1
+    given = findings(found, "Turned", bad, baseline=False, line=line)
     assert given and given[0].line <= line <= given[0].end_line
 
 
