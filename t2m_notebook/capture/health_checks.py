@@ -62,6 +62,7 @@ class TorchWatch(TrainingChecks, MeasuredRows, TorchFunctionMode):
         super().__init__()
         self.model, self.stop, self.whole, self.optimizer = model, stop, whole, optimizer
         self.origins, self.steps, self.operations = Origins(), 0, 0
+        self.inputs: list[tuple[str, torch.Tensor]] = []  # those of the example that are differentiated
         self.notes: list[str] = []
         self.rows: dict[tuple, TensorHealth] = {}
         self.dead: dict[tuple, TensorHealth] = {}

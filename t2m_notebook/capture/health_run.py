@@ -69,7 +69,9 @@ def torch_health(
                 for name, value in argument_names(model, args, kwargs):
                     for path, tensor in deep_tensors(value, name):
                         watch.name(tensor, "input", path)
-                        grad = grad or (backward and tensor.requires_grad)
+                        if backward and tensor.requires_grad and tensor.is_leaf:
+                            grad = True
+                            watch.inputs.append((f"input {path}", tensor))
                 result = model(*args, **kwargs)
                 if backward:
                     _backward(watch, result, loss, grad)

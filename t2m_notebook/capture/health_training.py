@@ -62,9 +62,9 @@ class TrainingChecks:
         return values, None
 
     def check_gradients(self) -> None:
-        """Look at the gradient of every parameter."""
+        """Look at the gradient of every parameter, and of every input that has one."""
         with torch._C.DisableTorchFunction():
-            for name, parameter in self.model.named_parameters():
+            for name, parameter in [*self.model.named_parameters(), *self.inputs]:
                 gradient = parameter.grad
                 if gradient is None:
                     continue

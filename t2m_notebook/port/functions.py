@@ -93,7 +93,8 @@ class Functions:
         inside = [statement for function in self.by_name.values() for statement in function.statements]
         nodes = [node for tree in [*trees, *inside] for node in ast.walk(tree)]
         called = [node.func for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-        taken |= {node.id for node in nodes if isinstance(node, ast.Name)} | {name for f in self.by_name.values() for name in f.parameters}
+        taken |= {node.id for node in nodes if isinstance(node, ast.Name)}
+        taken |= {name for function in self.by_name.values() for name in function.parameters}
         for function in list(self.by_name.values()):
             free = next(name for name in self._names(function.wish) if name == function.name or name not in taken)
             if free != function.name:

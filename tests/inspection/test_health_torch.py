@@ -339,3 +339,14 @@ def test_hooks_of_the_user_run_and_are_seen() -> None:
     model[0].register_forward_hook(lambda module, args, result: result / 0)
     first = t2m.health(model, torch.ones(1, 2)).first
     assert first.operation == "torch.Tensor.div" and first.path == "0"
+
+
+def test_the_gradient_of_an_input_counts() -> None:
+    class Distance(nn.Module):
+        def forward(self, x, y):
+            return ((x - y) ** 2).sum(-1).sqrt().mean()
+
+    point = torch.randn(3, 2, requires_grad=True)
+    first = t2m.health(Distance(), (point, point.detach()), backward=True).first
+    assert first.operation == "torch.Tensor.sqrt" and first.phase == "backward" and point.grad is None
+    assert t2m.health(Distance(), (point, torch.zeros(3, 2)), backward=True).first is None

@@ -164,6 +164,25 @@ class StepsThroughTime(nn.Module):
         return torch.stack(ys, 1), h
 
 
+class ExpertsThatWereHit(nn.Module):
+    """A Python loop over the experts that some token chose: other tokens choose others."""
+
+    def __init__(self, experts: int = 6):
+        super().__init__()
+        self.router = nn.Linear(8, experts)
+        self.up = nn.Parameter(torch.randn(experts, 8, 8) / 3)
+
+    def forward(self, x):
+        flat = x.reshape(-1, x.shape[-1])
+        weights, chosen = self.router(flat).softmax(-1).topk(2, -1)
+        mask = nn.functional.one_hot(chosen, len(self.up)).permute(2, 1, 0)
+        result = torch.zeros_like(flat)
+        for expert in mask.sum((-1, -2)).gt(0).nonzero():
+            place, token = torch.where(mask[expert[0]])
+            result.index_add_(0, token, flat[token] @ self.up[expert[0]] * weights[token, place, None])
+        return result.view_as(x)
+
+
 class AttendingDecoder(nn.Module):
     """Two carried states, a context, teacher forcing."""
 
@@ -379,6 +398,7 @@ KINDS = {
     "loose_parameters": lambda: (LooseParameters(), (torch.randn(2, 6, 4),), {}),
     "normed": lambda: (Normed(), (torch.randn(2, 3, 9),), {}),
     "steps_through_time": lambda: (StepsThroughTime(), (torch.randn(2, 5, 4),), {}),
+    "experts_that_were_hit": lambda: (ExpertsThatWereHit(), (torch.randn(2, 3, 8),), {}),
     "attending_decoder": lambda: (AttendingDecoder(), (torch.randint(0, 20, (2, 6)), torch.randint(0, 20, (2, 5))), {}),
     "convolutional_memory": lambda: (ConvolutionalMemory(), (torch.randn(2, 4, 3, 8, 8),), {}),
     "cached_decoder": lambda: (CachedDecoder(), (torch.randint(0, 11, (2, 3)), [

@@ -6,7 +6,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import mlx.core as mx
+import numpy as np
 import pytest
+import torch
 
 import t2m_notebook as t2m
 from t2m_notebook.parity.process import worker_environment
@@ -37,6 +40,19 @@ def test_a_loop_over_time_stays_a_loop():
     port = t2m.port(*build("steps_through_time"))
     port.close()
     assert "for t in range(x.shape[1]):" in port.cells["StepsThroughTime"].source
+
+
+def test_a_loop_over_the_experts_that_were_hit_follows_the_tokens():
+    model, args, _ = build("experts_that_were_hit")
+    port = t2m.port(model, args)
+    port.close()
+    assert "for " in port.cells["ExpertsThatWereHit"].source
+    made = port.build()
+    for shape in ((1, 1, 8), (2, 9, 8), (1, 2, 8)):  # one token chooses two experts, many choose all
+        x = torch.randn(shape)
+        want = model(x).detach()
+        got = torch.from_numpy(np.array(made(mx.array(x.numpy()))))
+        torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-4)
 
 
 def test_tied_weights_are_saved_once():

@@ -30,6 +30,10 @@ WELL_KNOWN = (
     math.pi,
 )
 
+#: Functions whose whole numbers are lengths of axes.
+LENGTHS = {"reshape", "zeros", "ones", "full", "broadcast_to", "unflatten", "arange", "range", "eye", "tri", "split",
+           "normal", "uniform", "repeat", "tile", "as_strided"}
+
 
 def wrong_number(source: Source) -> Iterator[Rewrite]:
     """The numbers that torch's layers and the generated class have, then simple relatives of this one."""
@@ -45,7 +49,10 @@ def wrong_number(source: Source) -> Iterator[Rewrite]:
         word = parent.arg if isinstance(parent, ast.keyword) else ""
         kind = "wrong scale" if scale else f"wrong {word}" if word and word not in ("k", "axis") else "wrong number"
         size = isinstance(value, int) and abs(value) > 3 and not word
+        counts = isinstance(value, int) and value > 0 and _is_length(source, node)
         for place, other in enumerate(_candidates(source, node, value, facts)):
+            if counts and other <= 0:
+                continue  # MLX does not survive every array of a negative length
             if other != value and type(other) in (int, float) and math.isfinite(other):
                 text = repr(other)
                 yield Rewrite(
@@ -54,6 +61,17 @@ def wrong_number(source: Source) -> Iterator[Rewrite]:
                     (source.put(node, text),),
                     1 + 0.12 * place + (1 if size or source.in_init(node) else 0) - (0.7 if scale else 0),
                 )
+
+
+def _is_length(source: Source, node: ast.AST) -> bool:
+    """Whether a number says how long an axis is: an argument of a reshape, a creation or a layer."""
+    parent = source.parents.get(node)
+    while isinstance(parent, (ast.Tuple, ast.List, ast.BinOp, ast.UnaryOp)):
+        node, parent = parent, source.parents.get(parent)
+    if not isinstance(parent, ast.Call) or node is parent.func:
+        return False
+    found = called(parent)
+    return found.name in LENGTHS or found.owner in ("nn", "") and found.name[:1].isupper()
 
 
 def scale_of_size(source: Source) -> Iterator[Rewrite]:
