@@ -348,5 +348,5 @@ def test_the_gradient_of_an_input_counts() -> None:
 
     point = torch.randn(3, 2, requires_grad=True)
     first = t2m.health(Distance(), (point, point.detach()), backward=True).first
-    assert first.operation == "torch.Tensor.sqrt" and first.phase == "backward" and point.grad is None
+    assert first.operation == "SqrtBackward0" and first.phase == "backward" and point.grad is None
     assert t2m.health(Distance(), (point, torch.zeros(3, 2)), backward=True).first is None
