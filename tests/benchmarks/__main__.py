@@ -12,7 +12,7 @@ import warnings
 
 from t2m_notebook.torchvision_shim import declare_missing_operators
 
-PARTS = ("recording", "porting", "tracing", "health", "gradients")
+PARTS = ("recording", "porting", "tracing", "health", "gradients", "live")
 
 
 def main() -> int:
@@ -22,10 +22,10 @@ def main() -> int:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     declare_missing_operators()
-    from . import gradients, health, porting, recording, tracing
+    from . import gradients, health, live, porting, recording, tracing
 
     missed = 0
-    for part in (recording, porting, tracing, health, gradients):
+    for part in (recording, porting, tracing, health, gradients, live):
         if options.only in (None, part.__name__.rpartition(".")[2]):
             for line in part.lines(options.rounds):
                 print(line.text, flush=True)
