@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..capture.examples import argument_names
+from ..capture.generalise import same_program
 from ..capture.recording import flatten
 from ..capture.tensors import deep_tensors
 from ..errors import WorkerFailed
@@ -24,6 +25,7 @@ from .examples import BRANCHING, fresh, other_examples, tensors_in
 from .report import ParityReport, assemble
 
 if TYPE_CHECKING:
+    from ..port.writing import Written
     from ..session import Port
 
 
@@ -32,7 +34,10 @@ def measure(port: Port, isolate: bool = True, vary: bool = True) -> ParityReport
     started = time.perf_counter()
     results: list[ParityResult] = []
     notes: list[str] = []
+    written = _as_the_user_ran_it(port)
     checks = module_checks(port.written)
+    if written is not port.written:
+        checks = [c for c in checks if not c.path] + [c for c in module_checks(written) if c.path]
     order: dict[str, int] = {}
     for call in port.recording.root.walk():  # type: ignore[union-attr]
         order.setdefault(call.path, len(order))
@@ -40,28 +45,31 @@ def measure(port: Port, isolate: bool = True, vary: bool = True) -> ParityReport
                 for c in checks if c.problem]
     runnable = [c for c in checks if not c.problem]
     whole = [c for c in runnable if not c.path]
-    chosen = (runnable if isolate else whole) or whole
+    chosen = whole
+    modules = [c for c in runnable if c.path] if isolate else []
     notes += port.example.notes
     if port.example.training:
         notes.append("a saved port loads in eval mode, so it can't equal a forward in train mode: call model.eval() "
                      "before porting")
     with tempfile.TemporaryDirectory(prefix="t2m_") as scratch:
         folder = Path(scratch)
-        values = folder / "values.safetensors"
+        values, of_modules = folder / "values.safetensors", folder / "values_of_modules.safetensors"
 
         def meanwhile() -> None:
             notes.extend(_determinism(port))
-            _write_values(port, chosen, values)
+            _write_values(written, modules, of_modules)
+            _write_values(port.written, chosen, values)
             port.receipts  # noqa: B018  their checksums take a moment
 
         try:
             answer = port.worker.request(_load(port), meanwhile=meanwhile)
             if not answer["ok"]:
                 results.append(ParityResult("", port.name, "load", Status.MISSING, message=answer["error"]))
-                chosen, vary = [], False
-            if chosen:
-                port.worker.request({"do": "values", "file": str(values)})
-            results += _run(port, chosen, values)
+                modules, chosen, vary = [], [], False
+            for some, file, source in ((modules, of_modules, written), (chosen, values, port.written)):
+                if some:
+                    port.worker.request({"do": "values", "file": str(file), "replace": True})
+                    results += _run(port, some, file, source)
             if whole and port.example is not port.recording:
                 results += [_user_example(port, whole[0], folder)]
             if vary and whole:
@@ -73,18 +81,28 @@ def measure(port: Port, isolate: bool = True, vary: bool = True) -> ParityReport
                     seconds=time.perf_counter() - started, versions=port.versions)
 
 
+def _as_the_user_ran_it(port: Port) -> Written:
+    """What the modules are compared on: the user's own example where the port was written from a
+    larger one on which the model did the same."""
+    example, own = port.example, port.recording
+    alike = example is not own and not own.training and len(example.values) == len(own.values) \
+        and len(example.tensors) >= len(own.tensors) and same_program(own, example) \
+        and [call.path for call in own.root.walk()] == [call.path for call in example.root.walk()]  # type: ignore
+    return dataclasses.replace(port.written, recording=example) if alike else port.written
+
+
 def _load(port: Port) -> dict[str, Any]:
     """The request that builds the model, weights included, in the worker."""
     return {"do": "load", "source": port.source, "folder": str(port.weights_file.lend())}
 
 
-def _write_values(port: Port, checks: list[Check], file: Path) -> None:
+def _write_values(written: Written, checks: list[Check], file: Path) -> None:
     """What the checks read and what they should give, as MLX holds it."""
     needed = {index for check in checks for index in (*check.wanted, *check.reads)}
-    write_tensors({f"v{index}": laid_out(port.written, index, view=True) for index in sorted(needed)}, file)
+    write_tensors({f"v{index}": laid_out(written, index, view=True) for index in sorted(needed)}, file)
 
 
-def _run(port: Port, checks: list[Check], file: Path) -> list[ParityResult]:
+def _run(port: Port, checks: list[Check], file: Path, written: Written) -> list[ParityResult]:
     results = []
     measured: dict[str, ParityResult] = {}
     for number, check in enumerate(checks):
@@ -98,7 +116,7 @@ def _run(port: Port, checks: list[Check], file: Path) -> list[ParityResult]:
         outcome = _ask(port, {"id": number, "expression": check.expression,
                               "wanted": [f"v{index}" for index in check.wanted]}, file)
         kind = "module" if check.path else "end to end" if port.example is port.recording else _as_recorded(port, check)
-        shapes = [port.recording.values[index].shape for index in check.wanted]
+        shapes = [written.recording.values[index].shape for index in check.wanted]
         results.append(_result(port, check, kind, outcome, shapes))
         if check.same_as:
             measured[check.same_as] = results[-1]
