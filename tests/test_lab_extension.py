@@ -103,8 +103,8 @@ def test_sources_are_short_files():
 
 
 def test_node_modules_are_not_in_the_repository():
-    ignored = subprocess.run(["git", "check-ignore", "lab_extension/node_modules", "lab_extension/lib"], cwd=ROOT,
+    ignored = subprocess.run(["git", "check-ignore", "lab_extension/node_modules/", "lab_extension/lib/"], cwd=ROOT,
                              capture_output=True, text=True)
     if ignored.returncode == 128:
         pytest.skip("not a git checkout")
-    assert ignored.stdout.split() == ["lab_extension/node_modules", "lab_extension/lib"]
+    assert ignored.stdout.split() == ["lab_extension/node_modules/", "lab_extension/lib/"]
