@@ -125,19 +125,21 @@ class Bridge:
             self._order += 1
             self.cells[key] = LiveCell(front_end, sequence, str(data.get("port") or ""), str(data["class"]),
                                        str(data["source"]), front_end.tolerance, order=self._order)
+        self.queue.drop(("explain", key))
         self.queue.put(("check", key), lambda: self._check_cell(key))
         self._hurry(key)
 
     def _hurry(self, key: str) -> None:
-        """An older text of this cell that loops for ever must not keep the newer one waiting."""
-        runs = self.queue.runs_for(("check", key))
-        if runs is None or not self.queue.waits(("check", key)):
+        """Neither an older text of this cell that loops for ever nor an explanation keeps a check waiting."""
+        running, seconds = self.queue.running()
+        in_the_way = running == ("check", key) or isinstance(running, tuple) and running[0] == "explain"
+        if not in_the_way or not self.queue.waits(("check", key)):
             return
-        if runs >= PATIENCE:
+        if seconds >= PATIENCE:
             if self._being_checked is not None:
                 self._being_checked.live.worker.interrupt()
             return
-        timer = threading.Timer(PATIENCE - runs, self._hurry, (key,))
+        timer = threading.Timer(PATIENCE - seconds, self._hurry, (key,))
         timer.daemon = True
         timer.start()
 
@@ -146,6 +148,7 @@ class Bridge:
         with self._lock:
             gone = self.cells.pop(key, None)
         self.queue.drop(("check", key))
+        self.queue.drop(("explain", key))
         if gone is not None and gone.checked:
             self.queue.put(("forget", key), lambda: self._take_back(gone))
 
@@ -196,13 +199,22 @@ class Bridge:
                     cell.front_end.send({"type": "worker", "event": "restarted",
                                          "text": f"Checking {check.class_name}: {check.message}. "
                                                  "Another process has taken its place."})
-                # the verdict is out; where it parts and what would mend it takes longer
-                if check is port.live.last.get(cell.class_name) and check.state in ("diverges", "error") \
-                        and self._is_newest(key, cell):
-                    self._answer(key, cell, port, port.live.explain(cell.class_name, cell.source, cell.tolerance))
+            # the verdict is out; where it parts and what would mend it takes longer, and other cells come first
+            if check.state in ("diverges", "error"):
+                self.queue.later(("explain", key), lambda: self._explain(key, cell, port, check))
         except Exception as error:  # the badge has to say something whatever happened
             log.warning("checking class %s failed", cell.class_name, exc_info=True)
             self._send_failure(cell.front_end, asked, f"{type(error).__name__}: {error}")
+        finally:
+            self._being_checked = None
+
+    def _explain(self, key: str, cell: LiveCell, port: Port, check: CellCheck) -> None:
+        """Adds to a verdict on which line the values part and what would mend it. Runs in the queue's thread."""
+        self._being_checked = port
+        try:
+            with self.ports.exclusive(port):
+                if self._is_newest(key, cell) and check is port.live.last.get(cell.class_name):
+                    self._answer(key, cell, port, port.live.explain(cell.class_name, cell.source, cell.tolerance))
         finally:
             self._being_checked = None
 

@@ -17,13 +17,14 @@ IDLE_BEFORE_SETTLING = 0.25  # seconds without a new check before the whole mode
 class CheckQueue:
     """Runs jobs one at a time in a thread of its own, started when first needed.
 
-    A job that comes under the same key as one that still waits takes its place in the line. ``settle`` jobs wait
-    until no other job is left and :data:`IDLE_BEFORE_SETTLING` has passed; whoever runs one asks
-    :meth:`must_give_way` from time to time.
+    A job that comes under the same key as one that still waits takes its place in the line. ``later`` jobs wait
+    until no other job is left, ``settle`` jobs also until :data:`IDLE_BEFORE_SETTLING` has passed; whoever runs one
+    of these asks :meth:`must_give_way` from time to time.
     """
 
     def __init__(self, idle: float = IDLE_BEFORE_SETTLING):
         self._jobs: dict[Hashable, Job] = {}
+        self._later: dict[Hashable, Job] = {}
         self._settling: dict[Hashable, Job] = {}
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -42,6 +43,12 @@ class CheckQueue:
                 self._jobs[key] = job
             self._start()
 
+    def later(self, key: Hashable, job: Job) -> None:
+        """Runs ``job`` when no other waits."""
+        with self._condition:
+            self._later[key] = job
+            self._start()
+
     def settle(self, key: Hashable, job: Job) -> None:
         """Runs ``job`` when nothing else is to do, once for every ``key`` however often it was asked for."""
         with self._condition:
@@ -51,24 +58,24 @@ class CheckQueue:
     def drop(self, key: Hashable) -> None:
         """Forgets a job that has not begun."""
         with self._condition:
-            self._jobs.pop(key, None)
-            self._settling.pop(key, None)
+            for jobs in (self._jobs, self._later, self._settling):
+                jobs.pop(key, None)
 
     def must_give_way(self) -> bool:
         """True when a check waits: a measurement of the whole model should stop."""
-        return bool(self._jobs) or self._closed
+        return bool(self._jobs or self._later) or self._closed
 
     def __len__(self) -> int:
-        return len(self._jobs) + len(self._settling) + (self._busy is not None)
+        return len(self._jobs) + len(self._later) + len(self._settling) + (self._busy is not None)
 
     def waits(self, key: Hashable) -> bool:
         """True while a job under ``key`` has not begun."""
         return key in self._jobs
 
-    def runs_for(self, key: Hashable) -> float | None:
-        """Seconds for which the job under ``key`` has been running; None when it is not the one that runs."""
+    def running(self) -> tuple[Hashable, float]:
+        """The key of the job that runs, None when there is none, and the seconds for which it has been running."""
         with self._condition:
-            return time.monotonic() - self._since if self._busy == key else None
+            return self._busy, time.monotonic() - self._since
 
     def wait_until_idle(self, seconds: float = 60.0) -> bool:
         """Waits until everything is done; False when that took longer than ``seconds``."""
@@ -79,8 +86,8 @@ class CheckQueue:
         """Drops what waits and ends the thread after the job that runs."""
         with self._condition:
             self._closed = True
-            self._jobs.clear()
-            self._settling.clear()
+            for jobs in (self._jobs, self._later, self._settling):
+                jobs.clear()
             self._condition.notify_all()
 
     def _start(self) -> None:
@@ -105,7 +112,7 @@ class CheckQueue:
     def _next(self) -> Job | None:
         with self._condition:
             while not self._closed:
-                waiting = self._jobs
+                waiting = self._jobs or self._later
                 rest = self._last_put + self._idle - time.monotonic()
                 if not waiting and self._settling and rest <= 0:
                     waiting = self._settling

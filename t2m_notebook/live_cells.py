@@ -26,16 +26,15 @@ class FrontEnd:
     tolerance: float = 1.0
     context: contextvars.Context = field(default_factory=contextvars.copy_context)  # of the last message from it
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Sends, and lives with a page that is gone.
+    def __post_init__(self) -> None:
+        # ipykernel delivers what comes over a comm to the subshell in whose context the kernel sent last. Ours sends
+        # from the thread of the checks, at any time: each message of the page shall go where its header says.
+        self.comm._reply_subshell_for = lambda data, subshell_id: subshell_id
 
-        ipykernel delivers what comes over a comm to the subshell in whose context the kernel sent last. From this
-        thread that would be anybody's, also that of a page which is gone, and with it the page's messages. So we
-        send in the page's own context, and let each of its messages say where it belongs.
-        """
+    def send(self, message: dict[str, Any]) -> None:
+        """Sends in the context of the page's last message, and lives with a page that is gone."""
         try:
             self.context.copy().run(self.comm.send, message)
-            vars(self.comm).pop("_reply_subshell_id", None)
         except Exception:
             log.warning("a message of type %s could not be sent", message.get("type"), exc_info=True)
 

@@ -155,14 +155,16 @@ def test_a_run_that_raises_is_an_answer():
 
 
 def test_the_time_is_kept():
+    runs = []
+
     def slow(source: str) -> Outcome:
+        runs.append(source)
         time.sleep(0.02)
         return Outcome(False, 1.0, 0.1)
 
     source = bench("llama").generated["LlamaAttention"]
-    started = time.monotonic()
     assert diagnose(Case(source.replace("axis=-1", "axis=1"), "LlamaAttention", source, None, slow), 0.5) == []
-    assert time.monotonic() - started < 30  # it would take minutes to try all
+    assert len(runs) <= 26  # half a second holds no more of them, and there are hundreds to try
 
 
 def test_a_number_that_only_just_passes_is_not_the_first_choice():

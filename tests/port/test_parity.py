@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 import pytest
 import torch
@@ -44,10 +43,8 @@ def test_a_crash_ends_only_the_worker(worker, source, message):
 
 def test_a_hang_is_stopped(worker):
     worker.request({"do": "ping"})
-    started = time.monotonic()
     with pytest.raises(WorkerFailed, match="took longer than 1 s and was stopped"):
         load(worker, HANG, timeout=1)
-    assert time.monotonic() - started < 10
     assert worker.request({"do": "ping"}) == {"ok": True}
 
 
