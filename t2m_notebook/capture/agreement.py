@@ -6,14 +6,14 @@ import math
 from typing import Any
 
 from ..rules import Size, SizeFloat
-from .predicates import Shapes, evaluate
+from .predicates import Seen, Shapes, evaluate
 from .recording import Recording, refs
 
 
 def agrees(recording: Recording, other: Recording) -> bool:
     """True when every number in the calls of ``recording`` gives what the same call of ``other``
     was made with. The two are the same program."""
-    by_name = {(v.kind, v.name): v.shape for v in other.values if v.previous is None}
+    by_name = {(v.kind, v.name): Seen(v) for v in other.values if v.previous is None}
     shapes = {v.index: by_name[v.kind, v.name] for v in recording.values
               if v.previous is None and (v.kind, v.name) in by_name}
     for one, two in zip(recording.calls(), other.calls(), strict=True):
@@ -24,7 +24,7 @@ def agrees(recording: Recording, other: Recording) -> bool:
             return False
         made = zip(refs(one.outputs), refs(two.outputs), strict=False)
         for mine, theirs in [*made, *((a, b) for (_, a), (_, b) in zip(one.mutated, two.mutated, strict=False))]:
-            shapes[mine] = other.values[theirs].shape
+            shapes[mine] = Seen(other.values[theirs])
     return True
 
 

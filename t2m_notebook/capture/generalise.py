@@ -50,6 +50,9 @@ class Matcher:
     def __init__(self, recording: Recording, other: Recording, one: Any, two: Any):
         self.recording, self.other, self.one, self.two = recording, other, one, two
         self.found = 0
+        same = len(recording.reads) == len(other.reads)
+        self.reads = [(mine, theirs) for mine, theirs in zip(recording.reads, other.reads, strict=same)
+                      if mine.position <= one.index] if same else []
 
     def value(self, a: Any, b: Any) -> Any:
         if isinstance(a, (Size, SizeFloat)) or isinstance(a, bool) or isinstance(b, bool):
@@ -85,6 +88,10 @@ class Matcher:
                             yield Size.of(s, mine, dim), s, t
 
     def _number(self, a: int, b: int) -> int:
+        for mine, theirs in reversed(self.reads):
+            if (mine.number, theirs.number) == (a, b):
+                self.found += 1
+                return Size.read(a, mine.index)
         candidates = list(self._candidates())
         for test in (_equal, _root, _scaled, _shifted):
             for size, s, t in candidates:
@@ -101,6 +108,10 @@ class Matcher:
         return a
 
     def _fraction(self, a: float, b: float) -> float:
+        for mine, theirs in reversed(self.reads):
+            if (mine.number, theirs.number) == (a, b):
+                self.found += 1
+                return Size.read(a, mine.index)
         for size, s, t in self._candidates():
             if s and t and math.isclose(a / s, b / t, rel_tol=1e-9):
                 self.found += 1

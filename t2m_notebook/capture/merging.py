@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 from .aligning import Apart
-from .predicates import Test
+from .predicates import Seen, Test
 from .recording import Branch, ModuleCall, OpCall, Recording
 from .walking import Walk, test_of
 
@@ -39,7 +39,7 @@ class Merged:
 
     def __init__(self, base: Recording):
         self.recording = _copied(base)
-        self.shapes: list[dict[int, tuple[int, ...]]] = [{v.index: v.shape for v in base.values}]
+        self.shapes: list[dict[int, tuple[int, ...]]] = [{v.index: Seen(v) for v in base.values}]
         self.tests: dict[int, list[Test]] = {}  # call -> comparisons made in it
         self.repeats = False  # a part of a loop became an arm
         self.alias_of: dict[int, int] = {}

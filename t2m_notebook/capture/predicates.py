@@ -10,27 +10,62 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..rules.substitute import mentions, substitute
+from .recording import Value
 
-_FUNCTIONS = {"math": math, "max": max, "min": min, "round": round, "abs": abs}
+_FUNCTIONS = {"math": math, "max": max, "min": min, "round": round, "abs": abs, "int": int, "float": float}
 _OPPOSITE = {ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt}
 _NEAREST = 10  # tests that are tried in pairs
 
 Shapes = Mapping[int, tuple[int, ...]]
 
 
+class Seen(tuple):
+    """A shape together with the numbers that Python read of the tensor."""
+
+    content: Any
+
+    def __new__(cls, value: Value):
+        self = super().__new__(cls, value.shape)
+        self.content = value.content
+        return self
+
+
+class _Content:
+    """What was read of a tensor, read again as the code does."""
+
+    def __init__(self, numbers: Any):
+        self.numbers = numbers
+
+    def __getitem__(self, place: int | tuple[int, ...]) -> _Content:
+        numbers = self.numbers
+        for position in place if isinstance(place, tuple) else (place,):
+            numbers = numbers[position] if isinstance(numbers, list) else numbers
+        return _Content(numbers)
+
+    def item(self) -> Any:
+        return self.numbers
+
+
 def evaluate(node: ast.expr, shapes: Shapes) -> Any:
-    """The value of an expression over sizes. Raises ``KeyError`` where it reads a size that
+    """The value of an expression over sizes. Raises ``KeyError`` where it reads a size or a number that
     ``shapes`` lacks."""
+    contents: dict[int | str, _Content] = {}
+
     def value(key: int | str) -> ast.expr:
-        raise KeyError(key)
+        content = getattr(shapes[key], "content", None)  # type: ignore[index]
+        if content is None:
+            raise KeyError(key)
+        contents[key] = _Content(content)
+        return ast.Subscript(ast.Name("contents", ast.Load()), ast.Constant(key), ast.Load())
 
     def size(key: int | str, dim: int) -> ast.expr:
         return ast.Constant(shapes[key][dim])  # type: ignore[index]
 
     known = substitute(node, value, size)
     try:
-        return eval(compile(ast.fix_missing_locations(ast.Expression(known)), "<size>", "eval"), dict(_FUNCTIONS))
-    except (ArithmeticError, ValueError) as error:
+        return eval(compile(ast.fix_missing_locations(ast.Expression(known)), "<size>", "eval"),
+                    {**_FUNCTIONS, "contents": contents})
+    except (ArithmeticError, ValueError, IndexError) as error:
         raise KeyError(str(error)) from None
 
 

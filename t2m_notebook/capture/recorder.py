@@ -23,7 +23,19 @@ from ..rules import Size, watch_comparisons
 from .frames import LAYER, USER, boundary, frame_kind, frames_above, function_name
 from .leaves import is_leaf
 from .module_state import without_sizes
-from .recording import DTYPE_NAMES, Guard, ModuleCall, OpCall, Recording, Ref, Value, flatten, is_container, items_of
+from .recording import (
+    DTYPE_NAMES,
+    Guard,
+    ModuleCall,
+    OpCall,
+    Read,
+    Recording,
+    Ref,
+    Value,
+    flatten,
+    is_container,
+    items_of,
+)
 from .tensors import deep_tensors, unrecorded, version_of, writes
 from .tree import places
 
@@ -242,6 +254,29 @@ class Recorder(TorchFunctionMode):
         self.recording.event_count += 1
         call.outputs = self._results(result)
         owner.events.append(call)
+        return self._read(last, args[0], result) if last in READS and self.trace_sizes else result
+
+    def _read(self, how: str, tensor: torch.Tensor, result: Any) -> Any:
+        """What Python reads of a tensor: numbers that know where they are from."""
+        if not isinstance(tensor, torch.Tensor):
+            return result
+        self.recording.reads_data = True
+        index = self._index(tensor)
+        value = self.recording.values[index]
+        if how in ("__int__", "__index__", "__float__") and type(result) in (int, float):
+            value.content = result if how != "__int__" or not tensor.is_floating_point() else None
+            self.recording.reads.append(Read(self.recording.event_count, index, result))
+        elif how == "__bool__" and not tensor.dim():
+            value.content = result
+            self.recording.guards.append(Guard(self.recording.event_count, self._stack[-1],
+                                               Size.read(result, index).node, result, frames_above(3)))
+        elif how == "item" and type(result) in (int, float):
+            value.content = result
+            return Size.read(result, index, *(0,) * tensor.dim())
+        elif how == "tolist" and tensor.dim() < 3 and tensor.numel() <= _MOST_NUMBERS \
+                and tensor.dtype is not torch.bool and not tensor.is_complex():
+            value.content = result
+            return _numbers(result, index)
         return result
 
     def _any_mutated(self, tensors) -> bool:
@@ -371,6 +406,16 @@ class Recorder(TorchFunctionMode):
             for path, tensor in deep_tensors(value, name):
                 if id(tensor) not in self._known:
                     self._new(tensor, "input", path)
+
+
+_MOST_NUMBERS = 256  # a list of more is data, not what sizes are made of
+
+
+def _numbers(read: Any, index: int, *place: int) -> Any:
+    """The numbers of ``tolist`` with the expressions that give them."""
+    if isinstance(read, list):
+        return [_numbers(item, index, *place, position) for position, item in enumerate(read)]
+    return Size.read(read, index, *place)
 
 
 _METADATA = frozenset({"size", "dim", "numel", "nelement", "ndimension", "stride", "is_contiguous", "data_ptr",

@@ -54,6 +54,7 @@ class Value:
     previous: int | None = None  # the value that this one overwrote
     device: str = "cpu"
     number: int | None = None  # of a 0-d integer tensor, in case it is used as a size
+    content: Any = None  # the numbers that the forward read into Python: one, or nested lists of them
 
     @property
     def facts(self) -> TensorFacts:
@@ -140,6 +141,15 @@ class Guard:
     frames: tuple[Frame, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A number that Python made anew of a tensor's (``int(x)``), so that it does not know where it is from."""
+
+    position: int  # the event that read it
+    index: int  # the value that was read
+    number: int | float
+
+
 @dataclass(slots=True)
 class Recording:
     """One forward of ``model``."""
@@ -153,6 +163,8 @@ class Recording:
     #: values that changed because a view of their memory was written: (before, after, event index)
     refreshed: list[tuple[int, int, int]] = field(default_factory=list)
     guards: list[Guard] = field(default_factory=list)  # in the order in which they were made
+    reads: list[Read] = field(default_factory=list)
+    reads_data: bool = False  # a tensor's content steered Python
     event_count: int = 0
     seconds: float = 0.0
     #: what the model gave on the n-th of ``other_examples``, where torch took it

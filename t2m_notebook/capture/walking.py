@@ -11,7 +11,7 @@ import torch
 from .after_branches import AfterBranches
 from .aligning import END, Apart, ahead, first_keys, join, key_of, same_block
 from .events import all_events, all_reads, check_writes, end_of, made_in, order_made, read_outside
-from .predicates import Test, evaluate, negated, telling, values_in
+from .predicates import Seen, Test, evaluate, negated, telling, values_in
 from .recording import SAME, Branch, Guard, ModuleCall, OpCall, Recording, Ref, Value, location, refs, unfolded
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Walk(AfterBranches):
         if len(self.recording.values[ours].shape) != len(self.other.values[theirs].shape):
             raise Apart("another rank")
         self.to[theirs] = ours
-        self.shapes[ours] = self.other.values[theirs].shape
+        self.shapes[ours] = Seen(self.other.values[theirs])
 
     # -- side by side -----------------------------------------------------------------------
 
@@ -131,7 +131,7 @@ class Walk(AfterBranches):
                 self._know(theirs, mine)
             else:  # the other got the very tensor back that it put in
                 self.also.setdefault(theirs, set()).add(mine)
-                self.shapes[mine] = self.other.values[theirs].shape
+                self.shapes[mine] = Seen(self.other.values[theirs])
         self.merged.seen.setdefault(id(event), set(self.passing)).add(self.number)
 
     def _same(self, event: OpCall) -> None:
@@ -313,7 +313,7 @@ class Walk(AfterBranches):
                              self.other.tensors.get(theirs))
         assert self.importing is not None
         self.importing[theirs] = index
-        self.shapes[index] = value.shape
+        self.shapes[index] = Seen(value)
         return index
 
     def _append(self, value: Value, previous: int | None, tensor: torch.Tensor | None) -> int:

@@ -68,6 +68,8 @@ def other_examples(args: tuple, kwargs: Mapping[str, Any]) -> Iterator[tuple[str
     def change(function: Callable[[torch.Tensor], torch.Tensor]) -> tuple[Any, Any]:
         return map_tensors(args, function), map_tensors(dict(kwargs), function)
 
+    for function in (smaller_values, opposite_values):
+        yield "values", *change(function)
     yield "batch", *change(larger_batch)
     lengths = {t.shape[1] for t in tensors if t.dim() >= 2 and t.shape[0] == batch}
     images = [t for t in tensors if t.dim() == 4]
@@ -92,6 +94,24 @@ def other_examples(args: tuple, kwargs: Mapping[str, Any]) -> Iterator[tuple[str
                 return _grow(tensor, 1, max(1, min(3, length)))
             yield "length", *change(longer_row)
     yield from _at_branches(args, kwargs, batch, images, lengths)
+
+
+def opposite_values(tensor: torch.Tensor) -> torch.Tensor:
+    """The same numbers in the opposite order."""
+    return tensor.flatten().flip(0).reshape(tensor.shape)
+
+
+def smaller_values(tensor: torch.Tensor) -> torch.Tensor:
+    """Other content of the same kind: integers drawn between the least and the largest, which itself does not
+    come; masks of ones and zeros stay, anything else is in the opposite order."""
+    if tensor.dtype is torch.bool or tensor.is_floating_point() or tensor.is_complex() or not tensor.numel():
+        return opposite_values(tensor)
+    least, largest = int(tensor.min()), int(tensor.max())
+    if (least, largest) == (0, 1) or least == largest:
+        return tensor
+    generator = torch.Generator().manual_seed(tensor.numel())
+    drawn = torch.randint(least, largest, tensor.shape, generator=generator, dtype=tensor.dtype)
+    return torch.where(drawn == tensor, torch.where(drawn + 1 < largest, drawn + 1, least).to(tensor.dtype), drawn)
 
 
 #: What is changed where a model compares sizes: see :func:`_at_branches`.

@@ -192,10 +192,11 @@ def _other_shapes(port: Port, root: Check, folder: Path, notes: list[str]) -> li
             continue  # the port was written from this one, and the root's own check compared it
         check, values = _at(port, root, args, kwargs, wanted)
         found = _elsewhere(port, root, _other(what, args, kwargs), check, values, wanted, folder)
-        if what in BRANCHING and found.status is Status.DIVERGES:
+        if what in ("values", *BRANCHING) and found.status is Status.DIVERGES:
             # Beyond the sizes that every port is held to: a caveat of a port that holds at those.
             found = dataclasses.replace(found, status=Status.PARTIAL)
-            notes.append(f"torch takes another {what}, this port does not compute the same there "
+            article = "other" if what == "values" else "another"
+            notes.append(f"torch takes {article} {what}, this port does not compute the same there "
                          f"({found.check.partition(': ')[2]}: {found.message})")
         results.append(found)
     if "batch" not in done and root.reads and not port.example.training:

@@ -18,7 +18,7 @@ from ..capture.recording import Guard
 from ..capture.tensors import deep_tensors
 from ..errors import T2MError
 from ..rules.substitute import mentions
-from .examples import BRANCHING, fresh, other_examples
+from .examples import BRANCHING, fresh, map_tensors, other_examples, smaller_values
 
 
 @dataclass(slots=True)
@@ -59,6 +59,8 @@ def recordings_of(example: Recording, args: tuple, kwargs: dict[str, Any]) -> Re
     explained: set[str] = set()
     examples: dict[int, tuple[tuple, dict[str, Any]]] = {}
     for number, (what, other_args, other_kwargs) in enumerate(other_examples(args, kwargs)):
+        if what == "values" and not example.reads_data:
+            continue  # the same calls whatever the content
         if what in explained or (what in BRANCHING and _settled(example, same, other_args, other_kwargs)):
             continue
         try:
@@ -81,6 +83,8 @@ def recordings_of(example: Recording, args: tuple, kwargs: dict[str, Any]) -> Re
             if other is not example:
                 _forget(other)
     for one in different:
+        if one.reads:
+            _follow_values(one, *examples[id(one)])
         for other in different:
             if other is not one and same_program(one, other):
                 generalise(one, other)
@@ -92,6 +96,16 @@ def _recorded(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> Re
     """A run that leaves no trace: neither in the random numbers nor in the model's attributes."""
     with torch.random.fork_rng(devices=[]), attributes_restored(model):
         return record(model, *fresh(args, kwargs), keep="boundaries")[0]
+
+
+def _follow_values(recording: Recording, args: tuple, kwargs: dict[str, Any]) -> None:
+    """Find, by another run of the same shapes, the numbers that follow what the forward reads of a tensor."""
+    try:
+        other = _recorded(recording.model, *(map_tensors(part, smaller_values) for part in (args, kwargs)))
+    except T2MError:
+        return
+    if same_program(recording, other):
+        generalise(recording, other)
 
 
 def _settled(example: Recording, same: list[Recording], args: tuple, kwargs: dict[str, Any]) -> bool:

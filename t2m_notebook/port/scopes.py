@@ -80,10 +80,10 @@ def branches(recording: Recording) -> Iterator[Branch]:
 
 
 def read_sizes(value: Any) -> list[int]:
-    """Recorded values whose sizes stand among the numbers inside ``value``."""
+    """Recorded values that the numbers inside ``value`` are sizes of, or are read from."""
     if isinstance(value, (Size, SizeFloat)):
-        _, sizes = mentions(value.node)
-        return [index for index, _ in sizes if isinstance(index, int)]
+        values, sizes = mentions(value.node)
+        return [index for index in (*values, *(key for key, _ in sizes)) if isinstance(index, int)]
     if isinstance(value, (tuple, list)):
         return [index for item in value for index in read_sizes(item)]
     if isinstance(value, dict):

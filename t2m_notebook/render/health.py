@@ -239,7 +239,7 @@ def finding_html(title: str, finding: Finding) -> str:
     """A finding as HTML: the sentence, and the ranges in monospace."""
     first, *rest = finding_lines(finding)
     ranges = "".join(
-        f"<br><span class='t2m-dim' style='font:12px/1.6 var(--t2m-mono)'>{escape(line)}</span>" for line in rest
+        f"<br><span style='font:12px/1.6 var(--t2m-mono)'>{escape(line)}</span>" for line in rest
     )
     return f'<b class="t2m-DIVERGES">{Status.DIVERGES.glyph}</b> {escape(title)}: <b>{escape(first)}</b>{ranges}'
 

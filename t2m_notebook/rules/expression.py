@@ -138,8 +138,8 @@ def watch_comparisons(watcher: Callable[[ast.expr, bool], None] | None) -> None:
 
 
 class Size(int):
-    """An integer that knows which expression gives it: a size read from a shape, or
-    arithmetic on such sizes. Compares and hashes as the int that it is."""
+    """An integer that knows which expression gives it: a size read from a shape, a number read from a
+    tensor, or arithmetic on such. Compares and hashes as the int that it is."""
 
     node: ast.expr
 
@@ -153,6 +153,15 @@ class Size(int):
         """Size of torch dimension ``dim`` of recorded value ``index``."""
         leaf = ast.Attribute(ast.Name(f"{VALUE_PREFIX}{index}", ast.Load()), SHAPE_ATTRIBUTE, ast.Load())
         return cls(value, ast.Subscript(leaf, ast.Constant(dim), ast.Load()))
+
+    @classmethod
+    def read(cls, value: int | float, index: int | str, *place: int) -> Size | SizeFloat:
+        """The number that is read from recorded value ``index``, from its element at ``place``."""
+        leaf: ast.expr = ast.Name(f"{VALUE_PREFIX}{index}", ast.Load())
+        if place:
+            leaf = ast.Subscript(leaf, index_node(place if len(place) > 1 else place[0]), ast.Load())
+        node = ast.Call(ast.Attribute(leaf, "item", ast.Load()), [], [])
+        return cls(value, node) if isinstance(value, int) else SizeFloat(value, node)
 
     def __neg__(self): return Size(-int(self), ast.UnaryOp(ast.USub(), self.node))
     def __pos__(self): return self
@@ -197,6 +206,8 @@ def _traced(plain: type, name: str, reflected: bool):
             value = getattr(float, f"__{'r' if reflected else ''}{name}__")(float(self), other)
         if value is NotImplemented or isinstance(other, bool):
             return value
+        if type(other) is int and other == 0 and (name == "add" or name == "sub" and not reflected):
+            return self
         pair = (to_node(other), self.node) if reflected else (self.node, to_node(other))
         node = ast.BinOp(pair[0], _OPERATORS[name](), pair[1])
         if isinstance(value, int):

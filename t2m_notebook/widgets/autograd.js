@@ -10,17 +10,18 @@ function render({ model, el }) {
   let folded = null, sizes = null, placed = null, current = -1, layout = 0;
   const drawnBoxes = new Map(), drawnEdges = new Map(), waiting = new Map();
   const asked = new Map(); // details that came later, by node
+  const set = setterOf(model);
 
   const root = make("div", "t2m-autograd");
   const head = make("div", "t2m-head"), notes = make("div"), bar = make("div", "t2m-step");
-  const back = make("button", "t2m-chip", "◀"), forth = make("button", "t2m-chip", "▶");
+  const back = makeButton("t2m-chip", "◀", () => goTo(current - 1));
+  const forth = makeButton("t2m-chip", "▶", () => goTo(current + 1));
   const slider = make("input"), words = make("span", "t2m-words"), tools = make("span", "t2m-tools");
   const pane = new Pane("torch's autograd graph"), below = make("div", "t2m-below");
   const detail = make("div", "t2m-detail"), side = make("div", "t2m-side");
   const mlxPane = new Pane("MLX's lazily built graph");
   root.tabIndex = -1;
   slider.type = "range"; slider.min = 0; slider.setAttribute("aria-label", "step of the backward pass");
-  back.type = forth.type = "button";
   back.title = "one step back (←)"; forth.title = "one step on (→)";
   back.setAttribute("aria-label", "one step back"); forth.setAttribute("aria-label", "one step on");
   words.setAttribute("aria-live", "polite");
@@ -44,38 +45,9 @@ function render({ model, el }) {
   }
 
   function showSide() {
-    const mlx = data.mlx;
-    side.hidden = !mlx;
-    if (!mlx) return;
-    const status = mlx.ok === null ? "UNSEEN" : mlx.ok ? "PROVEN" : "DIVERGES";
-    const line = make("div", "t2m-mono t2m-mlx");
-    line.append(make("span", "t2m-dim", "MLX: "), make("span", mlx.problem ? "" : `t2m-${status}`, mlx.line));
-    side.replaceChildren(line, ...mlx.notes.map(text => make("div", "t2m-dim", text)));
-    if (mlx.rows.length) side.append(gradientTable(mlx.rows));
-    if (mlx.boxes.length) {
-      side.append(make("div", "t2m-dim t2m-caption", `MLX's lazily built graph, ${mlx.primitives} · ${mlx.how}`), mlxPane.root);
-    }
-    if (mlx.source) {
-      const fold = make("details"), text = make("pre", "t2m-mono", mlx.source);
-      fold.append(make("summary", "t2m-dim", "the function that MLX differentiates"), text);
-      side.append(fold);
-    }
-  }
-
-  function showMlxGraph() {
-    if (!data.mlx?.boxes.length) return;
-    const boxes = data.mlx.boxes.slice(0, 2000), known = new Set(boxes.map(([name]) => name));
-    const wide = new Map(boxes.map(([name, text]) => [name, [Math.max(text.length * CHARACTER + 18, 40), 26]]));
-    const edges = data.mlx.edges.filter(([tail, head]) => known.has(tail) && known.has(head));
-    place(wide, edges, answer => {
-      const children = answer.paths.map(([, , points]) => draw("path", { d: pathText(points) }));
-      for (const [name, text, kind] of boxes) {
-        const [x, y] = answer.corners[name], group = draw("g", { class: kind, transform: `translate(${x},${y})` });
-        group.append(draw("rect", { width: wide.get(name)[0], height: 26, rx: 5 }), draw("text", { x: 9, y: 17 }, text));
-        children.push(group);
-      }
-      mlxPane.show(children, answer.width, answer.height);
-    });
+    side.hidden = !data.mlx;
+    if (!data.mlx) return;
+    side.replaceChildren(...drawMlxSide(data.mlx, mlxPane));
   }
 
   // ------------------------------------------------------------------ layout
@@ -167,11 +139,8 @@ function render({ model, el }) {
   function showFolds() {
     tools.replaceChildren();
     const button = (text, title, go) => {
-      const made = make("button", "t2m-chip", text);
-      made.type = "button";
-      made.title = title;
-      made.addEventListener("click", go);
-      tools.append(made);
+      tools.append(makeButton("t2m-chip", text, go));
+      tools.lastChild.title = title;
     };
     if (modules.inside.size) {
       const all = [];
@@ -250,7 +219,7 @@ function render({ model, el }) {
 
   function goTo(at) {
     showStep(at);
-    if (model.get("step") !== current) { model.set("step", current); model.save_changes(); }
+    if (model.get("step") !== current) set("step", current);
   }
 
   // Opens the modules that a node is folded into.
@@ -264,58 +233,15 @@ function render({ model, el }) {
   // ------------------------------------------------------------------ details
 
   function showDetail(at) {
-    const facts = data.details[at] ?? asked.get(at) ?? {}, parts = [], line = (name, ...content) => {
-      const row = make("div", "t2m-fact");
-      row.append(make("span", "t2m-dim", name));
-      const value = make("span", "t2m-mono");
-      value.append(...content);
-      row.append(value);
-      parts.push(row);
-    };
-    const title = make("div", "t2m-title");
-    title.append(make("b", "t2m-mono", data.steps[at][0]), " ", make("span", "t2m-dim",
-      [facts.operation, facts.function === facts.operation ? "" : facts.function].filter(Boolean).join(" · ")));
-    parts.push(title);
-    if (!data.details.length && !asked.has(at)) model.send({ detail: at });
-    if (facts.problem) parts.push(make("div", "t2m-problem", facts.problem));
-    if (facts.source || facts.where) {
-      line("line", facts.source ?? "", make("span", "t2m-dim", ` ${facts.where ?? ""}`));
-      parts.at(-1).title = facts.file ?? "";
-    }
-    if (facts.module) {
-      const fold = make("button", "t2m-link", "fold");
-      fold.type = "button";
-      fold.addEventListener("click", () => {
-        for (const path of [...opened]) if (path === facts.module || path.startsWith(`${facts.module}.`)) opened.delete(path);
-        showGraph(pane.scale);
-      });
-      const name = data.port ? link(facts.module, () => openCell(facts.module)) : facts.module;
-      line("module", name, facts.measured || facts.operation === undefined ? "" : make("span", "t2m-dim", " (by its parameters)"),
-        " ", fold);
-    }
-    if (facts.outputs) line("result", facts.outputs.join(", "));
-    if (facts.value) line("value", facts.value);
-    if (facts.gradient) line("gradient", facts.gradient.join(" and "));
-    for (const [target, name, local, amount] of facts.sends ?? []) {
-      line("sends", `${amount} to `, link(name, () => { unfold(target); goTo(target); }),
-        make("span", "t2m-dim", local ? `  ${local}` : ""));
-    }
-    if (facts.existing) line(".grad held", facts.existing);
-    for (const [name, what, version, numbers, producer] of facts.saved ?? []) {
-      line("saved", `${name}  `, make("span", "t2m-dim", [what, version].filter(Boolean).join(", ")),
-        numbers ? `  ${numbers}` : "", ...(producer >= 0 ? ["  from ", link(shortName(producer), () => goTo(producer))] : []));
-    }
-    if (facts.settings) line("settings", facts.settings.join(", "));
-    detail.replaceChildren(...parts);
+    const facts = data.details[at] ?? asked.get(at);
+    if (!facts && !data.details.length) model.send({ detail: at });
+    detail.replaceChildren(...drawNode(data, at, facts, { goTo, openCell, fold,
+      goToFolded(target) { unfold(target); goTo(target); } }));
   }
 
-  const shortName = index => data.nodes[index][0].split(" = ")[0];
-
-  function link(text, go) {
-    const button = make("button", "t2m-link", text);
-    button.type = "button";
-    button.addEventListener("click", go);
-    return button;
+  function fold(module) {
+    for (const path of [...opened]) if (path === module || path.startsWith(`${module}.`)) opened.delete(path);
+    showGraph(pane.scale);
   }
 
   // The extension listens and goes to the cell of the module's class.
@@ -327,8 +253,6 @@ function render({ model, el }) {
 
   // ------------------------------------------------------------------ what people do
 
-  back.addEventListener("click", () => goTo(current - 1));
-  forth.addEventListener("click", () => goTo(current + 1));
   slider.addEventListener("input", () => goTo(Number(slider.value)));
   pane.svg.addEventListener("click", event => {
     const name = event.target.closest(".t2m-box")?.dataset.box;
@@ -341,20 +265,16 @@ function render({ model, el }) {
     goTo(Number(name));
     openCell(data.nodes[Number(name)][4]);
   });
-  root.addEventListener("keydown", event => {
-    event.stopPropagation(); // the notebook has its own use for the arrows
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "BUTTON") return;
+
+  function onKey(event) {
+    if (event.target.tagName === "BUTTON") return;
     const move = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity }[event.key];
     if (move === undefined) return;
     event.preventDefault();
     goTo(Math.min(Math.max(current + move, 0), data.nodes.length - 1));
-  });
-  const guard = event => {
-    if (event.ctrlKey || event.metaKey || event.altKey) delete root.dataset.lmSuppressShortcuts;
-    else root.dataset.lmSuppressShortcuts = "true";
-  };
-  window.addEventListener("keydown", guard, true);
-  root.dataset.lmSuppressShortcuts = "true";
+  }
+
+  // ------------------------------------------------------------------ what Python changes
 
   const reread = () => {
     data = model.get("data");
@@ -365,33 +285,19 @@ function render({ model, el }) {
     start();
   };
   const stepped = () => { if (model.get("step") !== current) showStep(model.get("step")); };
-  const listeners = { "change:data": reread, "change:step": stepped, "msg:custom": receive };
-  for (const [event, listener] of Object.entries(listeners)) model.on(event, listener);
-
-  // The static view of the same cell is for readers without a kernel: this one takes its place.
-  const hideTwin = () => {
-    const selector = `[data-t2m-twin="${CSS.escape(model.get("twin"))}"]`;
-    for (const twin of document.querySelectorAll(selector)) twin.hidden = true;
-  };
-  const tries = [0, 100, 500, 2000].map(later => setTimeout(hideTwin, later));
+  const stop = comeAlive(model, root, { "change:data": reread, "change:step": stepped, "msg:custom": receive }, onKey);
 
   function start() {
     readEdges();
     showHead();
     showSide();
     showGraph();
-    showMlxGraph();
+    drawMlxGraph(data.mlx, mlxPane, place);
     showStep(model.get("step"));
   }
   start();
-  root.dataset.buildMs = (performance.now() - began).toFixed(1);
-  requestAnimationFrame(() => setTimeout(() => { root.dataset.paintMs = (performance.now() - began).toFixed(1); }));
-
-  return () => {
-    for (const [event, listener] of Object.entries(listeners)) model.off(event, listener);
-    window.removeEventListener("keydown", guard, true);
-    tries.forEach(clearTimeout);
-  };
+  noteTimes(root, began);
+  return stop;
 }
 
 export default { render };

@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from typing import Any
 
 import traitlets
-from anywidget import AnyWidget
-from comm import DummyComm
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.display import publish_display_data
 
 from t2m_notebook.render.autograd import Words, graph_text
 from t2m_notebook.render.autograd_svg import STYLE, graph_html
 from t2m_notebook.render.graph_layout import lay_out
-from t2m_notebook.render.style import palette, status_colours
 from t2m_notebook.types import GradientGraph
 from t2m_notebook.widgets.autograd_data import graph_data, node_detail
-from t2m_notebook.widgets.tree import _TWIN, _read
+from t2m_notebook.widgets.twin import TwinnedWidget, read, script, styles
 
 
-class AutogradWidget(AnyWidget):
+class AutogradWidget(TwinnedWidget):
     """The graph of ``graph``: step forwards and backwards, fold modules, see what torch saved, and MLX beside it.
 
     ``step`` is the step of the backward pass that is shown, from 0.
     """
 
-    # One module, as a notebook has no place to fetch a second one from.
-    _esm = "\n".join(_read(name) for name in ("autograd_layout.js", "autograd_boxes.js", "autograd.js"))
-    _css = palette(".t2m-autograd") + STYLE + _read("autograd.css") + status_colours(".t2m-autograd")
+    _esm = script("autograd_layout.js", "autograd_boxes.js", "autograd_detail.js", "autograd_mlx.js", "autograd.js")
+    _css = styles(".t2m-autograd", STYLE, read("autograd.css"))
 
     data = traitlets.Dict().tag(sync=True)
     step = traitlets.Int(0, help="the step of the backward pass that is shown, from 0").tag(sync=True)
     has_dot = traitlets.Bool(help="graphviz's dot is installed where the kernel runs").tag(sync=True)
-    twin = traitlets.Unicode(help="marks the static view that goes with this one").tag(sync=True)
 
     def __init__(self, graph: GradientGraph, **traits: Any) -> None:
-        super().__init__(data=graph_data(graph), has_dot=shutil.which("dot") is not None, twin=uuid.uuid4().hex,
-                         **traits)
+        super().__init__(data=graph_data(graph), has_dot=shutil.which("dot") is not None, **traits)
         self.graph = graph
         self.on_msg(self._answer)
 
@@ -62,28 +53,3 @@ class AutogradWidget(AnyWidget):
 
     def _static(self) -> dict[str, str]:
         return {"text/plain": graph_text(self.graph), "text/html": graph_html(self.graph)}
-
-    def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
-        """The live view with static HTML and text for where it can't live."""
-        bundle = super()._repr_mimebundle_(**options) or {}
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**data, **self._static()}, metadata
-
-    def outputs(self) -> list[tuple[dict, dict]]:
-        """``(data, metadata)`` of each output to publish: the live view, and its static twin for readers
-        without a kernel."""
-        static, live = self._static(), []
-        if self.comm is not None and not isinstance(self.comm, DummyComm):
-            data, metadata = AnyWidget._repr_mimebundle_(self)
-            live = [({**data, "text/plain": "", "text/html": ""}, metadata)]
-            static["text/html"] = f'<div class="t2m-twin" data-t2m-twin="{self.twin}">' \
-                                  f'<style>{_TWIN}</style>{static["text/html"]}</div>'
-        return [*live, (static, {})]
-
-    def _ipython_display_(self) -> None:
-        """Shows the live view and, as a second output, its static twin."""
-        if not InteractiveShell.initialized():
-            print(self._static()["text/plain"])
-            return
-        for data, metadata in self.outputs():
-            publish_display_data(data, metadata)

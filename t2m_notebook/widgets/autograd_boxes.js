@@ -1,14 +1,6 @@
-// What is drawn of a graph: modules folded to one box each, a pane that draws, moves and zooms, and a table.
-// Text reaches the page through textContent alone, never as HTML.
+// What is drawn of a graph: modules folded to one box each, and a pane that draws, moves and zooms.
 
 const BOX = 46, CHARACTER = 6.8, SVG = "http://www.w3.org/2000/svg";
-
-function make(tag, className, text) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
 
 function draw(tag, attributes, text) {
   const element = document.createElementNS(SVG, tag);
@@ -133,21 +125,3 @@ class Pane {
 }
 
 const pathText = points => `M${points[0].join(" ")}C${points.slice(1).map(point => point.join(" ")).join(" ")}`;
-
-// Each parameter's gradient in both frameworks.
-function gradientTable(rows) {
-  const box = make("div", "t2m-scroll"), table = make("table");
-  const header = make("tr");
-  ["", "parameter", "torch .grad", "MLX", "max|Δ|", "axes"].forEach((text, k) => {
-    header.append(make("th", k > 1 && k < 5 ? "t2m-right" : "", text));
-  });
-  table.append(header);
-  for (const [ok, mark, name, torch, mlx, difference, axes] of rows) {
-    const line = make("tr"), status = ok === null ? "UNSEEN" : ok ? "PROVEN" : "DIVERGES";
-    line.append(make("td", `t2m-${status}`, mark), make("td", "", name), make("td", "t2m-right", torch),
-      make("td", "t2m-right", mlx), make("td", `t2m-right t2m-${status}`, difference), make("td", "t2m-dim", axes));
-    table.append(line);
-  }
-  box.append(table);
-  return box;
-}

@@ -1,5 +1,5 @@
 // Where boxes go: the same layers as in render/graph_layout.py, and readers for what graphviz gives.
-// No page in here. autograd.py puts autograd_layout.js, autograd_boxes.js and autograd.js into one module.
+// No page in here. autograd.py puts this file and its other four into one module.
 
 const GAP_ALONG = 84, GAP_DOWN = 40, GAP_ACROSS = 16, SWEEPS = 6;
 const INCH = 72;

@@ -1,28 +1,24 @@
 // The health view: what was found, and every tensor on the scale of its dtype. Plain ESM, no bundler.
-const ROW = 24, SPARE = 10;
-const make = (tag, name = "", text = "") => {
-  const node = document.createElement(tag);
-  if (name) node.className = name;
-  if (text) node.textContent = text; // never HTML: names come from the user's model
-  return node;
-};
+const SPARE = 10; // rows kept above and below those in sight
+const HIGHEST = 340; // of the rows' viewport
+const CHARACTER = 7.3; // width of a character of a row in CSS pixels
 
 function render({ model, el }) {
   const root = make("div", "t2m-health"), head = make("div", "t2m-head"), found = make("div");
-  const tools = make("div", "t2m-tools"), search = make("input"), chips = make("span"), count = make("span", "t2m-dim");
+  const tools = make("div", "t2m-tools"), chips = make("span"), count = make("span", "t2m-dim");
   const labels = make("div", "t2m-labels"), view = make("div", "t2m-view"), canvas = make("div");
-  const detail = make("div", "t2m-detail");
+  const search = makeSearch("search operations, modules and source lines"), detail = make("div", "t2m-detail");
+  const set = setterOf(model);
   let rows = [], shown = [], selected = 0;
 
-  search.type = "search"; search.placeholder = "search"; search.spellcheck = false;
-  search.setAttribute("aria-label", "search operations, modules and source lines");
   chips.style.display = "contents";
   view.tabIndex = 0;
   view.setAttribute("role", "listbox");
   view.setAttribute("aria-label", "measured tensors");
   for (const [text, name] of [["operation", ""], ["module", ""], ["shape", "t2m-wide"], ["dtype", "t2m-wide"],
-    ["magnitude on the dtype’s scale", ""], ["lowest", "t2m-right t2m-wide"], ["highest", "t2m-right t2m-wide"],
+    ["magnitude", ""], ["lowest", "t2m-right t2m-wide"], ["highest", "t2m-right t2m-wide"],
     ["headroom", "t2m-right"]]) labels.append(make("span", name, text));
+  labels.children[4].title = "the largest number on a logarithmic scale from the smallest normal number of the dtype to its largest";
   tools.append(search, chips, count);
   canvas.style.position = "relative";
   view.append(canvas);
@@ -60,14 +56,9 @@ function render({ model, el }) {
     const words = { close: "close to the limit", denormal: "denormals" };
     chips.replaceChildren(...[...phases, ...states].map(name => {
       const number = rows.filter(row => row.phase === name || row.flags.includes(name)).length;
-      const chip = make("button", "t2m-chip", `${words[name] ?? name} ${number.toLocaleString("en")}`);
-      chip.type = "button";
+      const on = model.get("filter") === name;
+      const chip = makeChip(on, `${words[name] ?? name} ${number.toLocaleString("en")}`, () => set("filter", on ? "" : name));
       chip.dataset.filter = name;
-      chip.setAttribute("aria-pressed", model.get("filter") === name);
-      chip.addEventListener("click", () => {
-        model.set("filter", model.get("filter") === name ? "" : name);
-        model.save_changes();
-      });
       return chip;
     }));
   }
@@ -76,10 +67,10 @@ function render({ model, el }) {
     const words = model.get("search").toLowerCase(), wanted = model.get("filter");
     if (search.value !== model.get("search")) search.value = model.get("search");
     shown = rows.filter(row => (!wanted || row.phase === wanted || row.flags.includes(wanted)) && (!words
-      || `${row.operation} ${row.path} ${row.source} ${row.line} ${row.side}`.toLowerCase().includes(words)));
+      || `${row.operation} ${row.name} ${row.path} ${row.source} ${row.line} ${row.side}`.toLowerCase().includes(words)));
     selected = Math.max(0, shown.findIndex(row => row.verdict === "bad"));
     canvas.style.height = `${shown.length * ROW}px`;
-    view.style.height = `${Math.min(Math.max(shown.length * ROW, ROW), 340)}px`;
+    view.style.height = `${Math.min(Math.max(shown.length * ROW, ROW), HIGHEST)}px`;
     view.scrollTop = Math.max(0, selected * ROW - 120);
     count.textContent = `${shown.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")}`;
     showChips();
@@ -88,8 +79,7 @@ function render({ model, el }) {
   }
 
   function paint() {
-    const from = Math.max(0, Math.floor(view.scrollTop / ROW) - SPARE);
-    const to = Math.min(shown.length, from + Math.ceil((view.clientHeight || 340) / ROW) + 2 * SPARE);
+    const [from, to] = rowsInSight(view, shown.length, SPARE, HIGHEST);
     canvas.replaceChildren(...Array.from({ length: Math.max(0, to - from) }, (_, k) => draw(shown[from + k], from + k)));
     if (!shown.length) canvas.replaceChildren(make("div", "t2m-empty", "nothing measured fits"));
     root.dataset.rows = to - from;
@@ -103,9 +93,9 @@ function render({ model, el }) {
     line.setAttribute("aria-selected", at === selected);
     const name = make("span");
     const mark = row.phase === "checkpoint" ? "t2m-mark" : `t2m-${row.status}`;
-    name.append(make("span", `t2m-glyph ${mark}`, row.glyph), row.operation, " ",
+    name.append(make("span", `t2m-glyph ${mark}`, row.glyph), row.name, " ",
       make("span", "t2m-dim", [row.side, row.phase === "forward" ? "" : row.phase, row.line].filter(Boolean).join(" · ")));
-    name.title = row.source || row.operation;
+    name.title = [row.operation, row.source].filter(Boolean).join("\n");
     const path = make("span", "t2m-dim", row.path);
     path.title = row.path;
     const scale = make("span", `t2m-scale t2m-${row.status}`);
@@ -138,20 +128,26 @@ function render({ model, el }) {
   function select(at) {
     if (at < 0 || at >= shown.length) return;
     selected = at;
-    if (at * ROW < view.scrollTop) view.scrollTop = at * ROW;
-    else if ((at + 1) * ROW > view.scrollTop + view.clientHeight) view.scrollTop = (at + 1) * ROW - view.clientHeight;
+    bringIntoSight(view, at);
     paint();
     showDetail();
   }
 
+  // Columns are as wide as what is in them.
+  function fitColumns() {
+    for (const [column, trait, least, most] of [["module", "path", 7, 30], ["shape", "shape", 6, 16]]) {
+      const wide = rows.reduce((sum, row) => Math.max(sum, row[trait].length), least);
+      root.style.setProperty(`--t2m-${column}`, `${(Math.min(wide, most) * CHARACTER).toFixed(0)}px`);
+    }
+  }
+
   function reread() {
     rows = model.get("rows");
+    fitColumns();
     refilter();
   }
 
-  root.addEventListener("keydown", event => {
-    event.stopPropagation();
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+  function onKey(event) {
     const moves = { ArrowDown: 1, ArrowUp: -1, PageDown: 12, PageUp: -12 };
     if (event.target === view && event.key in moves) {
       event.preventDefault();
@@ -160,29 +156,22 @@ function render({ model, el }) {
       event.preventDefault();
       search.focus();
     } else if (event.target === search && event.key === "Escape") {
-      model.set("search", ""); model.save_changes();
+      set("search", "");
       view.focus();
     }
-  });
-  root.dataset.lmSuppressShortcuts = "true";
+  }
+
   canvas.addEventListener("click", event => {
     const line = event.target.closest(".t2m-row");
     if (line) select(Number(line.dataset.at));
   });
   view.addEventListener("scroll", paint, { passive: true });
-  search.addEventListener("input", () => { model.set("search", search.value); model.save_changes(); });
-  const listeners = { "change:overview": showOverview, "change:rows": reread, "change:search": refilter, "change:filter": refilter };
-  for (const [event, listener] of Object.entries(listeners)) model.on(event, listener);
-  const hideTwin = () => document.querySelectorAll(`[data-t2m-twin="${CSS.escape(model.get("twin"))}"]`)
-    .forEach(twin => { twin.hidden = true; });
-  const tries = [0, 100, 500, 2000].map(later => setTimeout(hideTwin, later));
+  search.addEventListener("input", () => set("search", search.value));
 
   showOverview();
   reread();
-  return () => {
-    for (const [event, listener] of Object.entries(listeners)) model.off(event, listener);
-    tries.forEach(clearTimeout);
-  };
+  return comeAlive(model, root, { "change:overview": showOverview, "change:rows": reread, "change:search": refilter,
+    "change:filter": refilter }, onKey);
 }
 
 export default { render };

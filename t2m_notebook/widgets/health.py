@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import math
-import pathlib
-import uuid
 from typing import Any
 
 import traitlets
-from anywidget import AnyWidget
-from comm import DummyComm
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.display import publish_display_data
 
 from t2m_notebook.render.health import (
     facts,
@@ -24,10 +18,10 @@ from t2m_notebook.render.health import (
     sections,
     verdict,
 )
-from t2m_notebook.render.style import palette, status_colours
+from t2m_notebook.render.trace_cells import short_name
 from t2m_notebook.types import shape_text
 from t2m_notebook.types.health import HealthReport, TensorHealth
-from t2m_notebook.widgets.tree import _TWIN
+from t2m_notebook.widgets.twin import TwinnedWidget, read, script, styles
 
 #: dtype -> decades of its smallest normal and its largest number, the ends of the picture's scale.
 SCALE = {
@@ -41,24 +35,19 @@ SCALE = {
 MOST_ROWS = 20_000
 
 
-def _read(name: str) -> str:
-    return pathlib.Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
-class HealthWidget(AnyWidget):
+class HealthWidget(TwinnedWidget):
     """The report with its tensors: filter by phase and state, search, select a row for its ranges."""
 
-    _esm = _read("health.js")
-    _css = palette(".t2m-health") + _read("health.css") + status_colours(".t2m-health")
+    _esm = script("rows_in_sight.js", "health.js")
+    _css = styles(".t2m-health", read("health.css"))
 
     overview = traitlets.Dict().tag(sync=True)
     rows = traitlets.List().tag(sync=True)
     search = traitlets.Unicode("", help="part of an operation, a module or a source line").tag(sync=True)
     filter = traitlets.Unicode("", help="a phase, or bad, close, denormal; empty: all").tag(sync=True)
-    twin = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, report: HealthReport, **traits: Any) -> None:
-        super().__init__(overview=health_overview(report), rows=health_rows(report), twin=uuid.uuid4().hex, **traits)
+        super().__init__(overview=health_overview(report), rows=health_rows(report), **traits)
         self.report = report
 
     def update(self, report: HealthReport) -> None:
@@ -69,25 +58,6 @@ class HealthWidget(AnyWidget):
 
     def _static(self) -> dict[str, str]:
         return {"text/plain": health_text(self.report), "text/html": health_html(self.report)}
-
-    def outputs(self) -> list[tuple[dict, dict]]:
-        """``(data, metadata)`` of each output to publish: the live view and its static twin."""
-        static, live = self._static(), []
-        if self.comm is not None and not isinstance(self.comm, DummyComm):
-            bundle = AnyWidget._repr_mimebundle_(self) or {}
-            data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-            live = [({**data, "text/plain": "", "text/html": ""}, metadata)]
-            static["text/html"] = (
-                f'<div class="t2m-twin" data-t2m-twin="{self.twin}"><style>{_TWIN}</style>{static["text/html"]}</div>'
-            )
-        return [*live, (static, {})]
-
-    def _ipython_display_(self) -> None:
-        if not InteractiveShell.initialized():
-            print(self._static()["text/plain"])
-            return
-        for data, metadata in self.outputs():
-            publish_display_data(data, metadata)
 
 
 def health_overview(report: HealthReport) -> dict[str, Any]:
@@ -148,6 +118,7 @@ def _row(row: TensorHealth, side: str) -> dict[str, Any]:
         "side": side,
         "phase": row.phase,
         "operation": row.mark or row.operation,
+        "name": row.mark or short_name(row.operation),
         "path": row.path,
         "source": row.source,
         "line": row.location.text if row.location else "",

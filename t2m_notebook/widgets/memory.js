@@ -1,10 +1,4 @@
 // The memory view: stacked bars, sliders that predict, tables. Plain ESM, no bundler.
-const make = (tag, name = "", text = "") => {
-  const node = document.createElement(tag);
-  if (name) node.className = name;
-  if (text) node.textContent = text; // never HTML: names come from the user's model
-  return node;
-};
 const UNITS = [" B", " KB", " MB", " GB", " TB"];
 const bytesText = number => {
   let value = Math.max(0, number), unit = 0;
@@ -17,11 +11,11 @@ const TOP = 4096;
 function render({ model, el }) {
   const data = model.get("data"), root = make("div", "t2m-memory"), head = make("div", "t2m-head");
   const controls = make("div", "t2m-controls"), bars = make("div"), said = make("div", "t2m-said"), rest = make("div");
-  head.append(make("b", "", data.title), make("span", "t2m-facts", data.facts), make("span", "t2m-score", data.score));
+  head.append(make("b", "", data.title), make("span", "t2m-facts", data.facts), make("span", "t2m-score", `● ${data.score}`));
   root.append(head, controls, bars, said, rest);
   el.append(root);
   const main = data.sides[0];
-  const set = (trait, value) => { model.set(trait, value); model.save_changes(); };
+  const set = setterOf(model);
 
   // A slider in powers of two through the measured size.
   function slider(trait, base) {
@@ -51,9 +45,7 @@ function render({ model, el }) {
   }
   choose.addEventListener("change", () => set("precision", choose.value));
   label.append(choose);
-  const back = make("button", "", "as measured");
-  back.type = "button";
-  back.addEventListener("click", () => {
+  const back = makeButton("", "as measured", () => {
     model.set("batch", Math.max(data.batch, 1)); model.set("length", data.length); set("precision", "");
   });
   controls.append(label, back);
@@ -166,18 +158,8 @@ function render({ model, el }) {
     for (const note of side.notes) rest.append(make("div", "t2m-note", note));
   }
 
-  root.addEventListener("keydown", event => event.stopPropagation());
-  root.dataset.lmSuppressShortcuts = "true";
-  const events = ["change:batch", "change:length", "change:precision"];
-  events.forEach(event => model.on(event, showBars));
-  const hideTwin = () => document.querySelectorAll(`[data-t2m-twin="${CSS.escape(model.get("twin"))}"]`)
-    .forEach(twin => { twin.hidden = true; });
-  const tries = [0, 100, 500, 2000].map(later => setTimeout(hideTwin, later));
   showBars();
-  return () => {
-    events.forEach(event => model.off(event, showBars));
-    tries.forEach(clearTimeout);
-  };
+  return comeAlive(model, root, { "change:batch": showBars, "change:length": showBars, "change:precision": showBars });
 }
 
 export default { render };

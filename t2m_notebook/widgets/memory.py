@@ -2,71 +2,38 @@
 
 from __future__ import annotations
 
-import pathlib
-import uuid
 from typing import Any
 
 import traitlets
 from anywidget import AnyWidget
-from comm import DummyComm
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.display import publish_display_data
 
 from t2m_notebook.render.memory import biggest, facts, memory_html, memory_text, modes, part_cells, score
 from t2m_notebook.render.memory_pictures import pools_svg, segments, spark_svg
-from t2m_notebook.render.style import palette, status_colours
 from t2m_notebook.render.words import bytes_text
 from t2m_notebook.types.memory import MemoryReport, PendingReport
-from t2m_notebook.widgets.tree import _TWIN
+from t2m_notebook.widgets.twin import TwinnedWidget, read, script, styles
 
 MOST_MODULES = 500
 
 
-def _read(name: str) -> str:
-    return pathlib.Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
-class MemoryWidget(AnyWidget):
+class MemoryWidget(TwinnedWidget):
     """The report, and what it predicts at other sizes and precisions."""
 
-    _esm = _read("memory.js")
-    _css = palette(".t2m-memory") + _read("memory.css") + status_colours(".t2m-memory")
+    _esm = script("memory.js")
+    _css = styles(".t2m-memory", read("memory.css"))
 
     data = traitlets.Dict().tag(sync=True)
     batch = traitlets.Int(1, help="batch size of the prediction").tag(sync=True)
     length = traitlets.Int(0, help="sequence length of the prediction; 0: the model has none").tag(sync=True)
     precision = traitlets.Unicode("", help="float32, bfloat16, float16, int8, int4; empty: as it is").tag(sync=True)
-    twin = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, report: MemoryReport, **traits: Any) -> None:
-        super().__init__(
-            data=memory_data(report),
-            twin=uuid.uuid4().hex,
-            **{"batch": max(report.batch, 1), "length": report.length, **traits},
-        )
+        sizes = {"batch": max(report.batch, 1), "length": report.length}
+        super().__init__(data=memory_data(report), **{**sizes, **traits})
         self.report = report
 
     def _static(self) -> dict[str, str]:
         return {"text/plain": memory_text(self.report), "text/html": memory_html(self.report)}
-
-    def outputs(self) -> list[tuple[dict, dict]]:
-        """``(data, metadata)`` of each output to publish: the live view and its static twin."""
-        static, live = self._static(), []
-        if self.comm is not None and not isinstance(self.comm, DummyComm):
-            bundle = AnyWidget._repr_mimebundle_(self) or {}
-            data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-            live = [({**data, "text/plain": "", "text/html": ""}, metadata)]
-            static["text/html"] = (
-                f'<div class="t2m-twin" data-t2m-twin="{self.twin}"><style>{_TWIN}</style>{static["text/html"]}</div>'
-            )
-        return [*live, (static, {})]
-
-    def _ipython_display_(self) -> None:
-        if not InteractiveShell.initialized():
-            print(self._static()["text/plain"])
-            return
-        for data, metadata in self.outputs():
-            publish_display_data(data, metadata)
 
 
 class PendingWidget(AnyWidget):
@@ -81,7 +48,7 @@ class PendingWidget(AnyWidget):
       el.append(root);
       return () => model.off('change:picture', show);
     } };"""
-    _css = palette(".t2m-memory") + _read("memory.css") + status_colours(".t2m-memory")
+    _css = styles(".t2m-memory", read("memory.css"))
     picture = traitlets.Unicode(help="HTML that this package made, every name in it escaped").tag(sync=True)
 
     def update(self, report: PendingReport) -> None:

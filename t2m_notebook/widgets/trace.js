@@ -2,34 +2,24 @@
 // the DOM. Text reaches the page through textContent alone; the one thing parsed is the memory
 // picture, which Python draws from numbers.
 
-const ROW = 24, SPARE = 10; // height of a row in CSS pixels, as in trace.css; rows kept out of sight
+const SPARE = 10; // rows kept above and below those in sight
 const LOWEST = 8 * ROW, HIGHEST = 16 * ROW; // of the viewport
 const SHAPE_CHANGE = 1, COPY = 2, STRANGE = 4, STRANGE_MLX = 8, BAD_VALUES = 16;
 const KEYS = "↑ ↓ move · Home End · / search · n next difference or problem · Esc back";
 const PROBLEMS = new Set(["DIVERGES", "MISSING", "REFUSED"]);
 const WIDTH = { "#": 6, line: 18, module: 26, shape: 16, stride: 20, memory: 26, values: 34, "max|Δ|": 8 }; // at most
 
-function make(tag, name = "", text) {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
-
 function render({ model, el }) {
   const began = performance.now();
   let data = model.get("columns"), rows = [], haystack = null;
   const details = new Map();
   const root = make("div", "t2m-trace"), head = make("div", "t2m-head"), notes = make("div");
-  const tools = make("div", "t2m-tools"), search = make("input"), modules = make("select"), chips = make("div", "t2m-chips");
-  const found = make("span", "t2m-dim"), keys = make("button", "t2m-dim", "keys"), keyLine = make("div", "t2m-note", KEYS);
+  const search = makeSearch("search operations by name, line, module or expression");
+  const tools = make("div", "t2m-tools"), modules = make("select"), chips = make("div", "t2m-chips");
+  const found = make("span", "t2m-dim"), keyLine = make("div", "t2m-note", KEYS), keys = makeKeys("t2m-dim", keyLine);
   const table = make("div", "t2m-table"), wide = make("div", "t2m-wide"), heads = make("div", "t2m-heads");
   const view = make("div", "t2m-view"), canvas = make("div", "t2m-canvas"), detail = make("div", "t2m-detail");
-  search.type = "search"; search.placeholder = "search"; search.spellcheck = false;
-  search.setAttribute("aria-label", "search operations by name, line, module or expression");
   modules.setAttribute("aria-label", "show the operations of one module");
-  keys.type = "button"; keys.title = KEYS; keyLine.hidden = true;
-  keys.addEventListener("click", () => { keyLine.hidden = !keyLine.hidden; });
   view.tabIndex = 0; view.setAttribute("role", "grid"); view.setAttribute("aria-label", "operations");
   detail.tabIndex = -1; detail.hidden = true; detail.setAttribute("role", "region"); detail.setAttribute("aria-label", "details");
   const name = `t2m-${Math.random().toString(36).slice(2)}`; // for aria-activedescendant
@@ -42,7 +32,7 @@ function render({ model, el }) {
   const status = i => data.statuses[data.status[i]][0];
   const size = () => data.status.length;
   const measured = () => data.status.some(s => data.statuses[s][0] !== "UNSEEN");
-  const set = (trait, value) => { model.set(trait, value); model.save_changes(); };
+  const set = setterOf(model);
 
   function showHeader() {
     const about = model.get("overview");
@@ -60,7 +50,7 @@ function render({ model, el }) {
     if (measured()) {
       for (const [kind, glyph, meaning] of data.statuses) {
         if (!counts.has(kind)) continue;
-        const chip = toggle(wanted.includes(kind), () => {
+        const chip = makeChip(wanted.includes(kind), "", () => {
           const now = model.get("status_filter");
           set("status_filter", now.includes(kind) ? now.filter(s => s !== kind) : [...now, kind]);
         });
@@ -73,21 +63,13 @@ function render({ model, el }) {
     }
     for (const [trait, bit, words, title] of [["shape_change", SHAPE_CHANGE, "shape changes", "results with the shape of no input"],
       ["copies", COPY, "copies", "results with memory of their own"]]) {
-      const chip = toggle(model.get(trait), () => set(trait, !model.get(trait)));
+      const chip = makeChip(model.get(trait), "", () => set(trait, !model.get(trait)));
       chip.dataset.filter = trait;
       chip.title = title;
       chip.append(`${words} ${data.flags.filter(f => f & bit).length.toLocaleString("en")}`);
       made.push(chip);
     }
     chips.replaceChildren(...made);
-  }
-
-  function toggle(on, action) {
-    const chip = make("button", "t2m-chip");
-    chip.type = "button";
-    chip.setAttribute("aria-pressed", on);
-    chip.addEventListener("click", action);
-    return chip;
   }
 
   // Every module that ran something, and those above it.
@@ -147,8 +129,7 @@ function render({ model, el }) {
   }
 
   function paint() {
-    const from = Math.max(0, Math.floor(view.scrollTop / ROW) - SPARE);
-    const to = Math.min(rows.length, from + Math.ceil((view.clientHeight || HIGHEST) / ROW) + 2 * SPARE);
+    const [from, to] = rowsInSight(view, rows.length, SPARE, HIGHEST);
     const at = rows.indexOf(model.get("selected")), made = [];
     for (let k = from; k < to; k++) made.push(drawRow(rows[k], k, k === at));
     canvas.replaceChildren(...made);
@@ -224,8 +205,7 @@ function render({ model, el }) {
 
   function select(at) {
     if (at < 0 || at >= rows.length) return;
-    if (at * ROW < view.scrollTop) view.scrollTop = at * ROW;
-    else if ((at + 1) * ROW > view.scrollTop + view.clientHeight) view.scrollTop = (at + 1) * ROW - view.clientHeight;
+    bringIntoSight(view, at);
     set("selected", rows[at]);
   }
   function nextProblem(at) {
@@ -247,9 +227,7 @@ function render({ model, el }) {
     for (const [trait, value] of [["search", ""], ["module", ""], ["status_filter", []], ["shape_change", false], ["copies", false]]) model.set(trait, value);
     model.save_changes();
   }
-  root.addEventListener("keydown", event => {
-    event.stopPropagation(); // the notebook has its own use for n, /, arrows and Enter
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+  function onKey(event) {
     if (event.target === view && moves[event.key]) {
       event.preventDefault();
       moves[event.key](rows.indexOf(model.get("selected")));
@@ -258,14 +236,8 @@ function render({ model, el }) {
       if (event.key === "Escape") set("search", ""); else select(0);
       view.focus();
     } else if (event.key === "Escape" && detail.contains(event.target)) view.focus();
-  });
-  // JupyterLab listens before the page does, and looks for this attribute.
-  const guard = event => {
-    if (event.ctrlKey || event.metaKey || event.altKey) delete root.dataset.lmSuppressShortcuts;
-    else root.dataset.lmSuppressShortcuts = "true";
-  };
-  window.addEventListener("keydown", guard, true);
-  root.dataset.lmSuppressShortcuts = "true";
+  }
+
   canvas.addEventListener("click", event => {
     const row = event.target.closest(".t2m-row");
     if (!row) return;
@@ -285,26 +257,17 @@ function render({ model, el }) {
   const receive = message => { details.set(message.index, message.detail); if (message.index === model.get("selected")) showDetail(); };
   const listeners = { "change:columns": reread, "change:overview": showHeader, "change:selected": reselect, "msg:custom": receive };
   for (const trait of ["search", "module", "status_filter", "shape_change", "copies"]) listeners[`change:${trait}`] = refilter;
-  for (const [event, listener] of Object.entries(listeners)) model.on(event, listener);
-
-  // The static table of the same cell is for readers without a kernel: this one takes its place.
-  const hideTwin = () => {
-    for (const twin of document.querySelectorAll(`[data-t2m-twin="${CSS.escape(model.get("twin"))}"]`)) twin.hidden = true;
-  };
-  const tries = [0, 100, 500, 2000].map(later => setTimeout(hideTwin, later)); // it may come after this
+  const stop = comeAlive(model, root, listeners, onKey);
 
   showHeader();
   showModules();
   fitColumns();
   refilter();
   showDetail();
-  root.dataset.buildMs = (performance.now() - began).toFixed(1);
-  requestAnimationFrame(() => setTimeout(() => { root.dataset.paintMs = (performance.now() - began).toFixed(1); }));
+  noteTimes(root, began);
   return () => {
-    for (const [event, listener] of Object.entries(listeners)) model.off(event, listener);
-    window.removeEventListener("keydown", guard, true);
+    stop();
     watch.disconnect();
-    tries.forEach(clearTimeout);
   };
 }
 

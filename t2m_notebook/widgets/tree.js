@@ -1,7 +1,6 @@
 // The module tree in a notebook. Python sends flat columns (tree_data.py); only the lines in
-// sight are in the DOM. Text reaches the page through textContent alone, never as HTML.
+// sight are in the DOM.
 
-const ROW = 24; // height of a line in CSS pixels, as in tree.css
 const SPARE = 8; // lines kept above and below those in sight
 const DEEPEST_INDENT = 24; // deeper lines keep this indent and say their depth in figures
 const LOWEST = 11 * ROW, HIGHEST = 18 * ROW; // of the tree's viewport
@@ -14,19 +13,16 @@ function render({ model, el }) {
   let open = new Set([0]); // lines that are open without a filter
   let flipped = new Set(); // lines opened or closed by hand under a filter
   const asked = new Map(); // details that came later, by module
+  const set = setterOf(model);
 
   const root = make("div", "t2m-tree");
   const head = make("div", "t2m-head"), bar = make("div", "t2m-bar"), notes = make("div", "t2m-notes");
-  const tools = make("div", "t2m-tools"), search = make("input"), chips = make("div", "t2m-chips");
-  const found = make("span", "t2m-dim"), keys = make("button", "t2m-keys", "keys");
-  const keyLine = make("div", "t2m-note t2m-keyline", KEYS);
+  const tools = make("div", "t2m-tools"), chips = make("div", "t2m-chips");
+  const search = makeSearch("search modules by path or class"), found = make("span", "t2m-dim");
+  const keyLine = make("div", "t2m-note t2m-keyline", KEYS), keys = makeKeys("t2m-keys", keyLine);
   const panes = make("div", "t2m-panes"), view = make("div", "t2m-view"), canvas = make("div", "t2m-canvas");
   const detail = make("div", "t2m-detail");
-  search.type = "search"; search.placeholder = "search"; search.spellcheck = false;
-  search.setAttribute("aria-label", "search modules by path or class");
   bar.setAttribute("aria-hidden", "true");
-  keys.type = "button"; keys.title = KEYS; keyLine.hidden = true;
-  keys.addEventListener("click", () => { keyLine.hidden = !keyLine.hidden; });
   view.tabIndex = 0; view.setAttribute("role", "tree");
   detail.tabIndex = -1; detail.setAttribute("role", "region"); detail.setAttribute("aria-label", "details");
   const name = `t2m-${Math.random().toString(36).slice(2)}`; // for aria-activedescendant
@@ -79,25 +75,17 @@ function render({ model, el }) {
     }));
     notes.replaceChildren(...about.notes.map(text => make("div", "t2m-note", text)));
     chips.replaceChildren(...about.counts.map(([status, count]) => {
-      const chip = make("button", "t2m-chip");
-      chip.type = "button";
+      const chip = makeChip(wanted.includes(status), "", () => {
+        const now = model.get("status_filter");
+        set("status_filter", now.includes(status) ? now.filter(s => s !== status) : [...now, status]);
+      });
       chip.dataset.status = status;
       chip.append(glyph(tree, status), `${status.toLowerCase()} ${count.toLocaleString("en")}`);
       chip.title = tree.columns.statuses.find(s => s[0] === status)[2];
       chip.classList.toggle("t2m-off", wanted.length > 0 && !wanted.includes(status));
-      chip.setAttribute("aria-pressed", wanted.includes(status));
-      chip.addEventListener("click", () => {
-        const now = model.get("status_filter");
-        set("status_filter", now.includes(status) ? now.filter(s => s !== status) : [...now, status]);
-      });
       return chip;
     }));
     view.setAttribute("aria-label", `modules of ${about.title}`);
-  }
-
-  function set(trait, value) {
-    model.set(trait, value);
-    model.save_changes();
   }
 
   function showLines() {
@@ -111,8 +99,7 @@ function render({ model, el }) {
   }
 
   function paint() {
-    const from = Math.max(0, Math.floor(view.scrollTop / ROW) - SPARE);
-    const to = Math.min(lines.length, from + Math.ceil((view.clientHeight || height) / ROW) + 2 * SPARE);
+    const [from, to] = rowsInSight(view, lines.length, SPARE, height);
     const at = place(), rows = [];
     for (let k = from; k < to; k++) rows.push(drawLine(lines[k], k, k === at));
     canvas.replaceChildren(...rows);
@@ -166,8 +153,7 @@ function render({ model, el }) {
     const path = tree.path(nodeOf(id));
     if (tell && model.get("selected") !== path) set("selected", path);
     const at = place();
-    if (at * ROW < view.scrollTop) view.scrollTop = at * ROW;
-    else if ((at + 1) * ROW + 8 > view.scrollTop + view.clientHeight) view.scrollTop = (at + 1) * ROW + 8 - view.clientHeight;
+    bringIntoSight(view, at, 8);
     paint();
     showDetail();
   }
@@ -238,9 +224,7 @@ function render({ model, el }) {
     set("status_filter", []);
   }
 
-  root.addEventListener("keydown", event => {
-    event.stopPropagation(); // the notebook has its own use for n, /, arrows and Enter
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+  function onKey(event) {
     if (event.target === view && moves[event.key]) {
       event.preventDefault();
       moves[event.key](place());
@@ -252,15 +236,7 @@ function render({ model, el }) {
     } else if (event.key === "Escape" && detail.contains(event.target)) {
       view.focus();
     }
-  });
-  // JupyterLab listens before the page does, and looks for this attribute. Its shortcuts
-  // with Ctrl, Cmd or Alt, such as saving, go on working.
-  const guard = event => {
-    if (event.ctrlKey || event.metaKey || event.altKey) delete root.dataset.lmSuppressShortcuts;
-    else root.dataset.lmSuppressShortcuts = "true";
-  };
-  window.addEventListener("keydown", guard, true);
-  root.dataset.lmSuppressShortcuts = "true";
+  }
 
   canvas.addEventListener("click", event => {
     const row = event.target.closest(".t2m-row");
@@ -312,16 +288,8 @@ function render({ model, el }) {
     asked.set(message.index, message.detail);
     if (message.index === nodeOf(current)) showDetail();
   }
-  const listeners = { "change:columns": reread, "change:overview": showHeader, "change:selected": reselect,
-    "change:search": refilter, "change:status_filter": refilter, "msg:custom": receive };
-  for (const [event, listener] of Object.entries(listeners)) model.on(event, listener);
-
-  // The static tree of the same cell is for readers without a kernel: this one takes its place.
-  const hideTwin = () => {
-    const selector = `[data-t2m-twin="${CSS.escape(model.get("twin"))}"]`;
-    for (const twin of document.querySelectorAll(selector)) twin.hidden = true;
-  };
-  const tries = [0, 100, 500, 2000].map(later => setTimeout(hideTwin, later)); // it may come after this
+  const stop = comeAlive(model, root, { "change:columns": reread, "change:overview": showHeader,
+    "change:selected": reselect, "change:search": refilter, "change:status_filter": refilter, "msg:custom": receive }, onKey);
 
   // -------------------------------------------------------------- first paint
 
@@ -337,14 +305,11 @@ function render({ model, el }) {
   fitColumns();
   refilter();
   if (current) select(current, false); else showDetail();
-  root.dataset.buildMs = (performance.now() - began).toFixed(1);
-  requestAnimationFrame(() => setTimeout(() => { root.dataset.paintMs = (performance.now() - began).toFixed(1); }));
+  noteTimes(root, began);
 
   return () => {
-    for (const [event, listener] of Object.entries(listeners)) model.off(event, listener);
-    window.removeEventListener("keydown", guard, true);
+    stop();
     size.disconnect();
-    tries.forEach(clearTimeout);
   };
 }
 

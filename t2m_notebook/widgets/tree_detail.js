@@ -1,27 +1,12 @@
 // The pane beside the tree: what runs inside a module, what maps to what, and why it has its status.
-// Text reaches the page through textContent alone, never as HTML.
 
 const PROBLEMS = new Set(["PARTIAL", "DIVERGES", "REFUSED", "MISSING"]);
-
-function make(tag, className, text) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
 
 function glyph(tree, status) {
   const [name, mark, meaning] = tree.columns.statuses.find(s => s[0] === status);
   const element = make("span", `t2m-glyph t2m-${name}`, mark);
   element.title = `${name.toLowerCase()}: ${meaning}`;
   return element;
-}
-
-function link(text, go) {
-  const button = make("button", "t2m-link", text);
-  button.type = "button";
-  button.addEventListener("click", go);
-  return button;
 }
 
 // What a line opens to, as elements. `facts` is undefined until Python has sent them;

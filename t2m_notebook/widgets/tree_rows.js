@@ -1,5 +1,5 @@
 // The arrays behind the tree's lines: no page in here. tree.py puts tree_rows.js, tree_detail.js
-// and tree.js into one module, in this order.
+// and tree.js into one module.
 //
 // A line is named by a number: i >= 0 is module i, -(i + 1) is the fold whose first member is i.
 
