@@ -19,6 +19,7 @@ from .capture.tree import places
 from .coverage import coverage_of
 from .errors import ForwardFailed
 from .types import AnalysisReport, MissingOperation, ModuleNode, shape_text, to_json
+from .types.shown import ShowsItself, Views
 
 Progress = Callable[[str, int, int], None]
 
@@ -39,7 +40,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-class Analysis:
+class Analysis(ShowsItself):
     """What :func:`analyze` found. Shows itself as a tree in a terminal and a notebook."""
 
     def __init__(self, report: AnalysisReport, recording: Recording | None = None):
@@ -75,20 +76,9 @@ class Analysis:
         return (f"Analysis({self.tree.class_name}: {mapped} of {sum(self.counts.values())} modules mapped, "
                 f"coverage {self.coverage:.1%}, {len(self.missing)} operations missing)")
 
-    def __str__(self) -> str:
-        from .render.tree import tree_text
-        return tree_text(self.report)
-
-    def __rich__(self) -> Any:
-        from .render.tree import tree_rich
-        return tree_rich(self.report)
-
-    def _repr_html_(self) -> str:
-        from .render.tree import tree_html
-        return tree_html(self.report)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": str(self), "text/html": self._repr_html_()}
+    def _views(self) -> Views:
+        from .render.tree import tree_html, tree_rich, tree_text
+        return Views(tree_text, tree_rich, tree_html, self.report)
 
 
 def input_summary(named: list[tuple[str, Any]]) -> tuple[str, ...]:

@@ -8,25 +8,23 @@ and tells what the user got wrong in a few lines without a traceback.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import inspect
-import re
-import rlcompleter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from IPython import get_ipython
-from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.display import display, publish_display_data
 from torch import nn
 
 from .capture.trace_result import Trace
-from .errors import BadExample, NotAPort, T2MError
+from .errors import BadExample, T2MError
 from .gradient_graphs import autograd
-from .magic_line import DEBUG, HELP, Call, Option, described, model_call, separate_options, value_of
+from .magic_completion import OPTIONS, SUBJECTS, complete
+from .magic_line import DEBUG, HELP, Call, Option, separate_options
+from .magic_outputs import RESULTS, page_outputs
+from .magic_subjects import LOSS, MODEL, MODEL_OR_PORT, PORT, subject_call
 from .open_ports import OpenPorts
 from .parity.report import ParityReport
 from .progress import PageProgress, Progress, terminal_progress
@@ -37,12 +35,6 @@ from .torchvision_shim import declare_missing_operators
 from .types import GradientGraph
 from .types.health import HealthReport
 from .types.memory import MemoryReport
-
-MODEL, PORT = "MODEL [INPUT ...] [NAME=INPUT ...]", "[PORT]"
-LOSS = "LOSS [PORT]"
-MODEL_OR_PORT = "PORT | MODEL [INPUT ...] [NAME=INPUT ...]"
-_OPTIONS: dict[str, dict[str, Option]] = {}  # magic -> its options and what each does
-_SUBJECTS: dict[str, type] = {}  # magic -> what its first word is
 
 
 def verb(subject: str = MODEL, *, slow: bool = False, **options: str | Option):
@@ -58,7 +50,7 @@ def verb(subject: str = MODEL, *, slow: bool = False, **options: str | Option):
 
     def decorate(method: Callable) -> Callable:
         name = method.__name__
-        _OPTIONS[name], _SUBJECTS[name] = known, {PORT: Port, LOSS: torch.Tensor}.get(subject, nn.Module)
+        OPTIONS[name], SUBJECTS[name] = known, {PORT: Port, LOSS: torch.Tensor}.get(subject, nn.Module)
 
         @functools.wraps(method)
         def magic(self: T2MMagics, line: str, local_ns: dict | None = None) -> Any:
@@ -68,9 +60,7 @@ def verb(subject: str = MODEL, *, slow: bool = False, **options: str | Option):
                 if "help" in given:
                     print(help_text(name, subject, method, known))
                     return None
-                read = {PORT: self.port_call, LOSS: self.loss_call, MODEL_OR_PORT: self.any_call}.get(
-                    subject, model_call)
-                call = read(name, words, names)
+                call = subject_call(subject, name, words, names, self.ports)
                 call.options, call.text = {option: given.get(option) for option in known}, " ".join(words)
                 return self.run(functools.partial(method, self, call), slow)
             except T2MError as error:
@@ -102,7 +92,7 @@ class T2MMagics(Magics):
         if self.on_page:
             with PageProgress(at_once=slow) as progress:
                 result = work(progress)
-                progress.show(_outputs(result))
+                progress.show(page_outputs(result))
         else:
             with terminal_progress("Working") as progress:
                 result = work(progress)
@@ -118,7 +108,7 @@ class T2MMagics(Magics):
                 return
         if not self.on_page:
             raise NotImplementedError  # tells IPython to go on to the usual representations
-        for data, metadata in _outputs(result):
+        for data, metadata in page_outputs(result):
             publish_display_data(data, metadata)
 
     def forget_shown(self, *_) -> None:
@@ -274,23 +264,6 @@ class T2MMagics(Magics):
         if done.error_in_exec is not None:
             raise done.error_in_exec
 
-    def loss_call(self, name: str, words: list[str], names: dict[str, Any]) -> Call:
-        """The loss that ``words`` name, and the port that may follow it; or a model and its inputs."""
-        if not words:
-            raise BadExample(f"Say which loss: %{name} loss. %{name} --help tells more.")
-        if words[0] in self.ports and words[0] not in names:
-            return Call(None, kwargs={"port": self.port_call(name, words, names).subject, "scopes": [names]})
-        value = value_of(words[0], names)
-        if isinstance(value, nn.Module):
-            call = model_call(name, words, names)
-            return Call(value, kwargs={"args": call.args, "kwargs": call.kwargs, "scopes": [names]})
-        if isinstance(value, Port):
-            return Call(None, kwargs={"port": self.port_call(name, words, names).subject, "scopes": [names]})
-        if len(words) > 2:
-            raise BadExample(f"%{name} takes a loss and a port; {words[2]} is one word too many.")
-        made = self.port_call(name, words[1:], names).subject if len(words) > 1 else None
-        return Call(value, kwargs={"port": made, "scopes": [names]})
-
     @verb(MODEL_OR_PORT, no_values="don't take mean, minimum, maximum, NaN and Inf counts",
           eval="put the model into eval mode first")
     def t2m_trace(self, call: Call, progress: Progress) -> Trace:
@@ -310,19 +283,6 @@ class T2MMagics(Magics):
             call.subject.eval()
         return trace(call.subject, call.args, call.kwargs, values=values, progress=progress)
 
-    def any_call(self, name: str, words: list[str], names: dict[str, Any]) -> Call:
-        """A port, or a model of torch or MLX with its inputs; without a word the last port."""
-        is_port = len(words) == 1 and (isinstance(names.get(words[0]), Port) or (
-            words[0] not in names and words[0].strip("'\"") in self.ports))
-        if is_port or not words and self.ports.last is not None:
-            return self.port_call(name, words, names)
-        value = value_of(words[0], names) if words and not words[0].startswith("*") and "=" not in words[0] else None
-        if any(cls.__module__.startswith("mlx.nn.") for cls in type(value).__mro__):
-            call = model_call(name, ["model", *words[1:]], {**names, "model": nn.Identity()})
-            call.subject = value
-            return call
-        return self.port_call(name, words, names) if isinstance(value, Port) else model_call(name, words, names)
-
     @contextlib.contextmanager
     def measuring(self, made: Port, progress: Progress) -> Iterator[None]:
         """While the block runs, ``made`` is this thread's alone and tells ``progress`` how far it is.
@@ -339,24 +299,6 @@ class T2MMagics(Magics):
             finally:
                 made.progress = None
 
-    def port_call(self, name: str, words: list[str], names: dict[str, Any]) -> Call:
-        """The port that ``words`` name: a variable or expression, a port's name, or the last one."""
-        if len(words) > 1:
-            raise BadExample(f"%{name} takes one port; {words[1]} is one word too many.")
-        if not words:
-            if self.ports.last is None:
-                raise NotAPort(f"There is no port yet. Make one: %t2m_port model x, then %{name}.")
-            return Call(self.ports.last)
-        known = words[0].strip("'\"")
-        if known in self.ports and not isinstance(names.get(words[0]), Port):
-            return Call(self.ports[known])
-        value = value_of(words[0], names)
-        if not isinstance(value, Port):
-            near = difflib.get_close_matches(words[0], self.ports.names(), n=1)
-            hint = f" Did you mean {near[0]}?" if near else " p = %t2m_port model x makes one."
-            raise NotAPort(f"{words[0]} is {described(value)}, not a port.{hint}")
-        return Call(value)
-
 
 def register(shell) -> None:
     """Adds the magics to ``shell``; ``load_ipython_extension`` calls it. Calling it again changes nothing."""
@@ -365,41 +307,10 @@ def register(shell) -> None:
     declare_missing_operators()
     magics = T2MMagics(shell)
     shell.register_magics(magics)
-    for kind in (Analysis, GradientGraph, Port, Trace, ParityReport, HealthReport, MemoryReport):
+    for kind in RESULTS:
         shell.display_formatter.ipython_display_formatter.for_type(kind, magics.display_unless_shown)
     shell.events.register("post_run_cell", magics.forget_shown)
     shell.Completer.custom_matchers.append(complete)
-
-
-def _outputs(result: Analysis | GradientGraph | Port | Trace | ParityReport) -> list[tuple[dict, dict]]:
-    """``(data, metadata)`` of what to put on the page: live views, and plain ones that outlive the kernel."""
-    if isinstance(result, Port):
-        from .widgets.port import port_outputs
-
-        return port_outputs(result.summary)
-    if isinstance(result, ParityReport):
-        from .widgets.parity import parity_outputs
-
-        return parity_outputs(result.data)
-    if isinstance(result, GradientGraph):
-        from .widgets.autograd import AutogradWidget
-
-        return AutogradWidget(result).outputs()
-    if isinstance(result, Trace):
-        from .widgets.trace import TraceWidget
-
-        return TraceWidget(result.data).outputs()
-    if isinstance(result, HealthReport):
-        from .widgets.health import HealthWidget
-
-        return HealthWidget(result).outputs()
-    if isinstance(result, MemoryReport):
-        from .widgets.memory import MemoryWidget
-
-        return MemoryWidget(result).outputs()
-    from .widgets.tree import TreeWidget
-
-    return TreeWidget(result.report).outputs()
 
 
 def help_text(name: str, subject: str, method: Callable, options: dict[str, Option]) -> str:
@@ -415,34 +326,3 @@ def without_traceback(error: T2MError) -> None:
     title = "".join(f" {c.lower()}" if c.isupper() else c for c in type(error).__name__).strip().capitalize()
     lines = [f"\x1b[1;31m{title}:\x1b[0m {error}"]
     error._render_traceback_ = lambda: lines
-
-
-# ------------------------------------------------------------------------------- completion
-
-
-# The word at the cursor starts after a space, a bracket, a comma or an equals sign, not inside a string.
-_OUR_MAGIC = re.compile(r"%(?P<name>t2m_\w+)\s(?P<before>(?:.*[\s(\[{,=])?)(?P<word>--[\w-]*|[\w.]*)$")
-
-
-@context_matcher(identifier="t2m_notebook", priority=100)
-def complete(context: CompletionContext) -> dict:
-    """Completes the words of our magics, also in ``report = %t2m_analyze mo``, which IPython doesn't.
-
-    The user's names; in the first place those that are models, or ports; attributes after a dot; options after
-    ``--``.
-    """
-    match, shell = _OUR_MAGIC.search(context.line_with_cursor), get_ipython()
-    if match is None or shell is None:
-        return {"completions": []}
-    word, names = match["word"], shell.user_ns
-    if word.startswith("--"):
-        found = [f"--{option}" for option in _OPTIONS.get(match["name"], ())]
-    elif "." in word:
-        found = [name.removesuffix("(") for name in rlcompleter.Completer(dict(names)).attr_matches(word)]
-    else:
-        found = [name for name in names if word or not name.startswith("_")]
-        kind = _SUBJECTS.get(match["name"], nn.Module)
-        subjects = [name for name in found if isinstance(names[name], kind) and name.startswith(word)]
-        found = subjects if subjects and not match["before"].strip() else found
-    completions = [SimpleCompletion(name) for name in found if name.startswith(word)]
-    return {"completions": completions, "matched_fragment": word, "suppress": bool(completions)}

@@ -36,8 +36,8 @@ def trace(model: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None, *
     """
     from .capture.trace_result import Trace
     if _is_port(model):
-        from .coverage import judge_of
         from .parity.trace_port import trace_port
+        from .verdicts import judge_of
         return Trace(trace_port(model, lambda recorder: judge_of(recorder.recording), values=values))
     if _is_mlx(model):
         return _trace_mlx(model, args, kwargs, values)
@@ -56,8 +56,8 @@ def _trace_torch(model: Any, args: Any, kwargs: Mapping[str, Any] | None, values
                  progress: Callable[[str, int, int], None] | None) -> TraceData:
     from .analysis import versions
     from .capture.operation_trace import TorchRows, record_operations, trace_notes
-    from .coverage import judge_of
     from .types import TraceData, shape_text
+    from .verdicts import judge_of
     started = time.perf_counter()
     report = (lambda done: progress("tracing", 0, 1)) if progress else None
     recorder, error = record_operations(model, args, kwargs, values=values, progress=report)
@@ -154,8 +154,8 @@ class _Part:
         """The rows of the part, both frameworks in the order in which they ran."""
         from .analysis import versions
         from .capture.operation_trace import TorchRows, trace_notes, unseen
-        from .coverage import judge_of
         from .types import TraceData, TraceRow
+        from .verdicts import judge_of
         recorder, mlx = self.block.torch, self.block.mlx
         last = self.last or self._now()
         if mlx is not None:

@@ -19,11 +19,14 @@ import torch
 from .analysis import Analysis, Progress, analyze, input_summary, versions
 from .capture import Recording, argument_names, check_model, normalise, record
 from .capture.leaves import is_leaf
-from .coverage import coverage_of, judge_of
+from .coverage import coverage_of
+from .parity.choosing import right_at_most_sizes
 from .parity.examples import fresh
 from .parity.process import Worker
-from .parity.recordings import Recordings, recordings_of
-from .types import AnalysisReport, PortedClass, PortSummary, Status
+from .parity.recordings import recordings_of
+from .types import AnalysisReport, PortedClass, PortSummary
+from .types.shown import ShowsItself, Views
+from .verdicts import judge_of
 
 if TYPE_CHECKING:
     from .capture.trace_result import Trace
@@ -63,7 +66,9 @@ def port(model: torch.nn.Module, args: Any = (), kwargs: Mapping[str, Any] | Non
             worker.close()
             raise
     if recordings.others and not made.problems:
-        made = _right_elsewhere(made, recordings)
+        made = right_at_most_sizes(made, recordings, lambda recording: Port(
+            recording, args, kwargs, example=example, name=made.name, progress=progress))
+        made.last_report, made._measured = None, ""
     if progress:
         progress("writing MLX", 1, 1)
     return made
@@ -97,46 +102,7 @@ def as_whole_model(layer: torch.nn.Module) -> torch.nn.Module:
     return whole.train(layer.training)
 
 
-def _right_elsewhere(made: Port, recordings: Recordings) -> Port:
-    """A port that is right at every recorded size, where the model took another path at some:
-    both paths as branches, or one path for all. A model may leave out a step at one size (no
-    resampling when the size is the weights' own) that is harmless there, so that what it runs at
-    another is right for both; and a loop that ran more often is no branch."""
-    def candidates() -> Iterator[Port]:
-        merged = recordings.merged()
-        branches_first = merged is not None and recordings.different and not merged.repeats
-        if merged is not None and branches_first:
-            yield variant(merged.recording)
-        yield made
-        if merged is not None and not branches_first:
-            yield variant(merged.recording)
-        for other in recordings.others:
-            yield variant(other)
-
-    def variant(recording: Recording) -> Port:
-        return Port(recording, made.args, made.kwargs, example=made.example, name=made.name, progress=made.progress)
-
-    def forget(candidate: Port) -> Port:
-        candidate.last_report, candidate._measured = None, ""
-        return candidate
-
-    best, most = made, -1
-    for candidate in candidates():
-        report = candidate.parity(isolate=False) if not candidate.problems else None
-        right = sum(result.status is Status.PROVEN for result in report.results) if report is not None else -1
-        whole = report is not None and report.ok and right == len(report.results)
-        if whole or right > most:  # right everywhere, else at most sizes
-            if best is not candidate:
-                best.close()
-            best, most = candidate, right
-        elif candidate is not best:
-            candidate.close()
-        if whole:
-            break
-    return forget(best)
-
-
-class Port:
+class Port(ShowsItself):
     """A ported model: classes, weights, and what was measured of them."""
 
     def __init__(self, recording: Recording, args: tuple, kwargs: dict[str, Any], *, example: Recording | None = None,
@@ -417,17 +383,6 @@ class Port:
         measured = f", {self.last_report!r}" if self.last_report is not None else ", not measured"
         return f"Port({self.name}: {len(self.written.groups)} classes, {state}{measured})"
 
-    def __str__(self) -> str:
-        from .render.port import port_text
-        return port_text(self.summary)
-
-    def __rich__(self) -> Any:
-        from .render.port import port_rich
-        return port_rich(self.summary)
-
-    def _repr_html_(self) -> str:
-        from .render.port import port_html
-        return port_html(self.summary)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": str(self), "text/html": self._repr_html_()}
+    def _views(self) -> Views:
+        from .render.port import port_html, port_rich, port_text
+        return Views(port_text, port_rich, port_html, self.summary)

@@ -78,6 +78,19 @@ def same_random_numbers() -> None:
         sys.modules["mlx.core"].random.seed(0)
 
 
+@pytest.fixture(scope="module")
+def shell() -> Iterator:
+    """An IPython shell with the extension loaded, as a terminal has it."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    shell.colors = "nocolor"
+    result = shell.run_cell("%load_ext t2m_notebook")
+    assert result.success, result.error_in_exec
+    yield shell
+    InteractiveShell.clear_instance()
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of Chromium. Skips where there is none; in CI fails if it could have been installed."""

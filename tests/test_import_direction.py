@@ -15,7 +15,7 @@ PACKAGE = "t2m_notebook"
 # room: the rooms it may import. A room is a file or a folder right inside the package.
 BOTTOM = {"types", "errors"}
 RULES = BOTTOM | {"rules"}
-ENGINE = RULES | {"blocks", "inspection", "capture", "coverage", "weights", "port", "parity"}
+ENGINE = RULES | {"blocks", "inspection", "capture", "verdicts", "coverage", "weights", "port", "parity"}
 FACES = ENGINE | {"analysis", "session", "render", "widgets", "progress", "torchvision_shim", "notebook"}
 # Results show themselves: their representations call the pure functions of render, and load them only then.
 MAY_IMPORT_IN_A_FUNCTION = {
@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "errors": {"types"},
     "torchvision_shim": set(), "progress": set(), "blocks": set(),
     "rules": BOTTOM,
-    "inspection": BOTTOM, "capture": RULES | {"inspection"}, "coverage": RULES | {"capture"},
+    "inspection": BOTTOM, "capture": RULES | {"inspection"}, "verdicts": RULES | {"capture"},
+    "coverage": RULES | {"capture", "verdicts"},
     "weights": RULES | {"capture"},
     "port": RULES | {"capture", "weights", "blocks"},
     "parity": RULES | {"inspection", "capture", "weights", "blocks", "port"},
@@ -38,13 +39,18 @@ MAY_IMPORT = {
     "render": BOTTOM,
     "widgets": BOTTOM | {"render"},
     "notebook": FACES, "target": FACES, "demo": FACES,
-    "magics": FACES | {"magic_line", "target", "open_ports", "gradient_graphs", "seeing"},
+    "magic_completion": {"magic_line"}, "magic_outputs": FACES, "magic_subjects": FACES | {"magic_line", "open_ports"},
+    "magics": FACES | {"magic_completion", "magic_line", "magic_outputs", "magic_subjects", "target", "open_ports",
+                       "gradient_graphs", "seeing"},
     "cell_source": BOTTOM, "setup_history": BOTTOM, "check_queue": set(), "open_ports": FACES | {"cell_source"},
     "live_cells": FACES | {"cell_source"}, "live_state": FACES,
     "bridge": FACES | {"cell_source", "check_queue", "live_cells", "live_state", "open_ports"},
     "port_notebook": FACES | {"cell_source", "setup_history", "magic_line"},
     "magics_cells": FACES | {"magics", "magic_line", "target", "bridge", "cell_source", "live_cells", "open_ports"},
-    "doctor": FACES | {"cli"}, "cli": FACES | {"target", "doctor", "gradient_graphs", "seeing"},
+    "doctor": FACES | {"cli"}, "cli_verb": FACES | {"target"},
+    "cli_porting": FACES | {"cli_verb", "target"},
+    "cli_seeing": FACES | {"cli_verb", "gradient_graphs", "seeing", "target"},
+    "cli": FACES | {"cli_verb", "cli_porting", "cli_seeing", "doctor"},
     "__init__": {"session", "seeing", "magics", "magics_cells"},
 }
 # room -> modules from outside that it must do without

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import io
-from contextlib import redirect_stderr, redirect_stdout
-
 import pytest
 import torch
-from IPython.core.completer import provisionalcompleter
-from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from torch import nn
 
 from t2m_notebook.errors import BadExample
 from t2m_notebook.magic_line import split_words
+from tests.shell_cells import completions, run
 
 
 class Scaled(nn.Module):
@@ -28,31 +24,12 @@ class Scaled(nn.Module):
         return y if scale is None else y * scale
 
 
-@pytest.fixture(scope="module")
-def shell():
-    """A shell with the extension loaded."""
-    shell = InteractiveShell.instance()
-    shell.colors = "nocolor"
-    result = shell.run_cell("%load_ext t2m_notebook")
-    assert result.success, result.error_in_exec
-    yield shell
-    InteractiveShell.clear_instance()
-
-
 @pytest.fixture
 def ip(shell):
     shell.reset(new_session=False)
     shell.user_ns.update(torch=torch, nn=nn, Scaled=Scaled, model=Scaled().eval(), x=torch.ones(2, 4),
                          scale=torch.ones(3))
     return shell
-
-
-def run(ip, cell: str, succeeds: bool = True):
-    """Runs a cell as a user would; gives what was displayed (with Out[n]), the text, and the result."""
-    with capture_output() as captured:
-        result = ip.run_cell(cell, store_history=True)
-    assert result.success is succeeds, captured.stdout + captured.stderr
-    return captured, result
 
 
 def shown(captured) -> int:
@@ -199,11 +176,6 @@ def test_a_failing_cell_stops_and_can_be_caught(ip):
 
 
 # ---------------------------------------------------------------------------------- completion
-
-
-def completions(ip, line: str) -> list[str]:
-    with provisionalcompleter(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        return [line[:c.start] + c.text for c in ip.Completer.completions(line, len(line))]
 
 
 @pytest.mark.parametrize(("line", "expected"), [

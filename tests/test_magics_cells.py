@@ -18,7 +18,7 @@ from t2m_notebook.port_notebook import write_notebook
 from t2m_notebook.render.cell_check import check_html, check_text, counted_from_magic
 from t2m_notebook.setup_history import cells_that_make, free_names
 from t2m_notebook.types import CellCheck, Fix, Mark, WeightRow
-from tests.test_magics import completions, run, shell  # noqa: F401  (the fixture)
+from tests.shell_cells import run
 
 
 class Gate(nn.Module):
@@ -44,7 +44,7 @@ class Pair(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def session(shell):  # noqa: F811
+def session(shell):
     """A shell with a port named Pair, made once."""
     shell.reset(new_session=False)
     shell.user_ns.update(torch=torch, nn=nn, model=Pair().eval(), x=torch.randn(2, 6))
@@ -252,7 +252,7 @@ PROGRAM = ["import torch\nfrom torch import nn",
 
 
 @pytest.fixture
-def typed(shell, tmp_path, monkeypatch):  # noqa: F811
+def typed(shell, tmp_path, monkeypatch):
     """A shell in which somebody typed the model, with mistakes on the way; gives it and the notebook's path."""
     shell.reset(new_session=True)
     monkeypatch.chdir(tmp_path)

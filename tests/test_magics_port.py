@@ -11,7 +11,7 @@ from torch import nn
 from t2m_notebook.magic_line import split_words
 from t2m_notebook.parity.report import ParityReport
 from t2m_notebook.session import Port
-from tests.test_magics import completions, run, shell  # noqa: F401  (the fixture)
+from tests.shell_cells import completions, run
 
 
 class Small(nn.Module):
@@ -35,7 +35,7 @@ class Odd(nn.Module):
 
 
 @pytest.fixture
-def ip(shell):  # noqa: F811
+def ip(shell):
     shell.reset(new_session=False)
     shell.user_ns.update(torch=torch, nn=nn, model=Small().eval(), x=torch.randn(2, 3, 8, 8))
     return shell

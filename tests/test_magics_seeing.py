@@ -8,14 +8,13 @@ import mlx.core as mx
 import mlx.nn
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.utils.capture import capture_output
 from torch import nn
 
 from t2m_notebook import cli
 from t2m_notebook.types import from_json
 from t2m_notebook.types.health import HealthReport
 from t2m_notebook.types.memory import MemoryReport
+from tests.shell_cells import text_of
 
 
 class Logarithm(nn.Module):
@@ -29,15 +28,6 @@ class Logarithm(nn.Module):
         return torch.log(self.linear(x) * 0)
 
 
-@pytest.fixture(scope="module")
-def shell():
-    shell = InteractiveShell.instance()
-    shell.colors = "nocolor"
-    assert shell.run_cell("%load_ext t2m_notebook").success
-    yield shell
-    InteractiveShell.clear_instance()
-
-
 @pytest.fixture
 def ip(shell):
     shell.reset(new_session=False)
@@ -46,40 +36,33 @@ def ip(shell):
     return shell
 
 
-def run(ip, cell: str, succeeds: bool = True) -> str:
-    with capture_output() as captured:
-        result = ip.run_cell(cell)
-    assert result.success is succeeds, captured.stdout + captured.stderr
-    return captured.stdout + "".join(str(output.data.get("text/plain", "")) for output in captured.outputs)
-
-
 def test_health(ip) -> None:
-    said = run(ip, "report = %t2m_health model x --backward")
+    said = text_of(ip, "report = %t2m_health model x --backward")
     assert "torch.log made −Inf" in said and "first in the forward pass" in said
     assert isinstance(ip.user_ns["report"], HealthReport)
-    assert "no NaN, no Inf" in run(ip, "%t2m_health layer a --backward")
-    assert "MODEL [INPUT ...]" in run(ip, "%t2m_health --help")
-    assert "Traceback" not in run(ip, "%t2m_health model torch", succeeds=False)
+    assert "no NaN, no Inf" in text_of(ip, "%t2m_health layer a --backward")
+    assert "MODEL [INPUT ...]" in text_of(ip, "%t2m_health --help")
+    assert "Traceback" not in text_of(ip, "%t2m_health model torch", succeeds=False)
 
 
 def test_health_and_memory_of_a_port(ip) -> None:
-    run(ip, "p = %t2m_port model x --no-parity")
-    assert "mx.log made −Inf" in run(ip, "%t2m_health p")
-    assert "mlx" in run(ip, "%t2m_memory p --optimizer sgd")
+    text_of(ip, "p = %t2m_port model x --no-parity")
+    assert "mx.log made −Inf" in text_of(ip, "%t2m_health p")
+    assert "mlx" in text_of(ip, "%t2m_memory p --optimizer sgd")
 
 
 def test_memory(ip) -> None:
-    said = run(ip, "report = %t2m_memory model x")
+    said = text_of(ip, "report = %t2m_memory model x")
     assert "optimizer state" in said and "measured" in said and "predicted" in said
     assert isinstance(ip.user_ns["report"], MemoryReport)
-    assert "training" not in run(ip, "%t2m_memory model x --inference").split("module")[0].split("note")[0]
-    assert "active before" in run(ip, "%t2m_memory layer a")
+    assert "training" not in text_of(ip, "%t2m_memory model x --inference").split("module")[0].split("note")[0]
+    assert "active before" in text_of(ip, "%t2m_memory layer a")
 
 
 def test_pending(ip) -> None:
-    said = run(ip, "%%t2m_pending\nfor i in range(20):\n    a = a * 2\nmade = 1")
+    said = text_of(ip, "%%t2m_pending\nfor i in range(20):\n    a = a * 2\nmade = 1")
     assert "20 rounds" in said and ip.user_ns["made"] == 1
-    run(ip, "%%t2m_pending\n1 / 0", succeeds=False)
+    text_of(ip, "%%t2m_pending\n1 / 0", succeeds=False)
     assert type(mx.exp).__name__ == "nb_func"
 
 

@@ -12,7 +12,7 @@ import t2m_notebook as t2m
 from t2m_notebook import cli
 from t2m_notebook.capture.trace_result import Trace
 from t2m_notebook.types import TraceData, from_json
-from tests.test_magics import run, shell  # noqa: F401  (the fixture)
+from tests.shell_cells import run
 
 MODELS = '''
 import torch
@@ -52,7 +52,7 @@ def port():
 
 
 @pytest.fixture
-def ip(shell, port):  # noqa: F811
+def ip(shell, port):
     shell.reset(new_session=False)
     shell.user_ns.update(torch=torch, model=Turn().eval(), x=torch.ones(2, 4), p=port)
     return shell

@@ -79,30 +79,17 @@ class BackwardHooks:
         forward = self.origins.came_out(operation.marks) if operation is not None else None
         if run != self.run and forward is not None:
             mark = forward
-        elif run != self.run and all(values.finite for values in coming):
-            outputs = [values for _, values in bad]
-            mark = self.origins.add(
-                self.finding_of(
-                    operation,
-                    phase="backward",
-                    name=name,
-                    inputs=coming,
-                    outputs=outputs,
-                    reason=sentence(backward_reason(name)),
-                )
+        elif run != self.run:
+            bad_before = [values for values in coming if not values.finite]  # of a node that we don't know
+            finding = self.finding_of(
+                operation,
+                phase="backward",
+                name=name,
+                inputs=coming,
+                outputs=bad_before or [values for _, values in bad],
+                reason="The gradient that came in was bad already." if bad_before else sentence(backward_reason(name)),
             )
-        elif run != self.run:  # the gradient was bad before any node that we know
-            outputs = [values for values in coming if not values.finite]
-            mark = self.origins.add(
-                self.finding_of(
-                    operation,
-                    phase="backward",
-                    name=name,
-                    inputs=coming,
-                    outputs=outputs,
-                    reason="The gradient that came in was bad already.",
-                )
-            )
+            mark = self.origins.add(finding)
         for i, _ in bad:
             following = node.next_functions[i][0] if node is not None and i < len(node.next_functions) else None
             if following is None:

@@ -21,17 +21,17 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import NonFinite
 from ..inspection.checkpoints import LISTENERS
-from ..inspection.limits import overflows
+from ..inspection.limits import not_finite_in, numbers_in
 from ..inspection.origins import Origins
 from ..inspection.reasons import reason as cause
 from ..inspection.reasons import sentence
-from ..types.health import Finding, Ranges, TensorHealth
+from ..types.health import Finding, Ranges, TensorHealth, kinds_of
 from .frames import function_name
 from .health_backward import BackwardHooks
 from .health_operation import Operation, storage_of, user_frame
 from .health_rows import MeasuredRows
 from .health_training import BACKWARD, TrainingChecks
-from .health_values import measure, numbers_in, tensors_of
+from .health_values import measure, tensors_of
 from .recording import Frame, locate, source_text
 from .tensors import version_of
 from .tree import places
@@ -291,11 +291,7 @@ class TorchWatch(TrainingChecks, MeasuredRows, TorchFunctionMode):
         mark = None
         if values is not None:
             if not values.finite:
-                constants = [
-                    c if abs(c) == float("inf") or c != c else float("inf") * (1 if c > 0 else -1)
-                    for c in (*numbers_in(args), *numbers_in(kwargs))
-                    if not abs(c) < float("inf") or overflows(c, values.dtype)
-                ]
+                constants = not_finite_in(values.dtype, (*numbers_in(args), *numbers_in(kwargs)))
                 mark = (
                     same
                     if same is not None
@@ -328,7 +324,7 @@ class TorchWatch(TrainingChecks, MeasuredRows, TorchFunctionMode):
         reason: str | None = None,
     ) -> Finding:
         """The description of an origin. ``operation`` is the forward's; None when it was not seen."""
-        made = ", ".join(dict.fromkeys(kind for values in outputs for kind in values.kinds.split(", ")))
+        made = kinds_of(outputs)
         if operation is None:
             return Finding(
                 phase, name, made, reason=reason or "", inputs=tuple(inputs), outputs=tuple(outputs), step=self.steps

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..types.health import BAD, Finding, Ranges, TensorHealth
+from ..types.health import Finding, Ranges, TensorHealth
 from .health_operation import Operation
 from .health_values import measure, tensors_of
 from .tensors import version_of
@@ -73,14 +73,7 @@ class TrainingChecks:
                     continue
                 if self.whole or not values.finite:
                     key = ("gradient", name, 0 if self.whole else self.steps)
-                    self.rows[key] = TensorHealth(
-                        "gradient",
-                        name,
-                        name.rpartition(".")[0],
-                        values,
-                        step=self.steps,
-                        verdict="" if values.finite else BAD,
-                    )
+                    self.rows[key] = TensorHealth.of_named("gradient", name, values, self.steps)
                 if not values.finite:
                     own = self.backward.leaf_marks.get(id(parameter), mark)
                     if own is None:
@@ -97,14 +90,7 @@ class TrainingChecks:
             for name, parameter in self.model.named_parameters():
                 values, mark = self._look(parameter)
                 if values is not None and (self.whole or not values.finite):
-                    self.rows[("parameter", name)] = TensorHealth(
-                        "parameter",
-                        name,
-                        name.rpartition(".")[0],
-                        values,
-                        step=self.steps,
-                        verdict="" if values.finite else BAD,
-                    )
+                    self.rows[("parameter", name)] = TensorHealth.of_named("parameter", name, values, self.steps)
                 if values is not None and not values.finite:
                     self.origins.found[mark].intended = False  # type: ignore[index]
                     self._reach(mark, f"parameter {name}")

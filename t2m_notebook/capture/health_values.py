@@ -76,18 +76,6 @@ def tensors_of(value: Any) -> Iterator[torch.Tensor]:
             yield from tensors_of(item)
 
 
-def numbers_in(value: Any) -> Iterator[float]:
-    """Python floats inside the arguments of a call."""
-    if isinstance(value, (float, int)) and not isinstance(value, bool):
-        yield value
-    elif isinstance(value, (list, tuple)) and len(value) < 64:
-        for item in value:
-            yield from numbers_in(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from numbers_in(item)
-
-
 #: Activations that can die or saturate: name -> (what it is called, test of a dead or saturated element).
 ACTIVATIONS = {
     "relu": ("0", lambda y: y == 0),

@@ -8,9 +8,10 @@ from typing import Any
 
 from ..errors import MissingPackage
 from ..types import Status, TraceData, TraceRow, to_json
+from ..types.shown import ShowsItself, Views
 
 
-class Trace:
+class Trace(ShowsItself):
     """What ran, one row an operation. Shows itself as a table in a terminal and a notebook.
 
     A trace of a ``with`` block that is still open has the rows so far.
@@ -87,20 +88,9 @@ class Trace:
         state = f", ended by {data.error.splitlines()[0]}" if data.error else ""
         return f"Trace({data.title}: {len(data.rows):,} operations in {' and '.join(data.sides)}{state})"
 
-    def __str__(self) -> str:
-        from ..render.trace import trace_text
-        return trace_text(self.data)
-
-    def __rich__(self) -> Any:
-        from ..render.trace import trace_rich
-        return trace_rich(self.data)
-
-    def _repr_html_(self) -> str:
-        from ..render.trace import trace_html
-        return trace_html(self.data)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": str(self), "text/html": self._repr_html_()}
+    def _views(self) -> Views:
+        from ..render.trace import trace_html, trace_rich, trace_text
+        return Views(trace_text, trace_rich, trace_html, self.data)
 
 
 def search_text(row: TraceRow) -> str:

@@ -4,6 +4,8 @@ exponents with 7 stored bits, float8 as in the OCP specification that torch foll
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 #: dtype name -> (largest finite number, smallest normal number)
 LIMITS: dict[str, tuple[float, float]] = {
@@ -30,3 +32,21 @@ def headroom(dtype: str, minimum: float | None, maximum: float | None) -> float 
 def overflows(number: float, dtype: str) -> bool:
     """True when a Python number becomes Inf in ``dtype``."""
     return dtype in LIMITS and math.isfinite(number) and abs(number) > LIMITS[dtype][0] * (1 + 2.0**-9)
+
+
+def numbers_in(value: Any) -> Iterator[float]:
+    """Python numbers inside the arguments of a call; long lists are data and left out."""
+    if isinstance(value, (float, int)) and not isinstance(value, bool):
+        yield value
+    elif isinstance(value, (list, tuple)) and len(value) < 64:
+        for item in value:
+            yield from numbers_in(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from numbers_in(item)
+
+
+def not_finite_in(dtype: str, numbers: Iterable[float]) -> list[float]:
+    """The ``numbers`` that are NaN or Inf in ``dtype``, as what they are there."""
+    return [float("inf") * (1 if number > 0 else -1) if overflows(number, dtype) else number
+            for number in numbers if not abs(number) < float("inf") or overflows(number, dtype)]

@@ -20,12 +20,12 @@ import mlx.optimizers
 from ..errors import NonFinite
 from ..types.health import HealthReport, TensorHealth
 from .checkpoints import LISTENERS
+from .limits import numbers_in
 from .mlx_calls import REARRANGES, Calls, arrays_of, user_frame
 from .mlx_judgement import Edge, Judgement, Operation, Seen
 from .mlx_values import Later, is_float
 from .origins import Origins
 
-MOST_ROWS = 20_000
 #: Operations whose gradient is finite where theirs is, but for an overflow: in a training loop they are not measured on
 #: the way back (unless in float16), which leaves those that divide, take roots and logarithms.
 LINEAR = frozenset(
@@ -125,7 +125,7 @@ class MLXWatch(Judgement, Calls):
             outs = [array for array in arrays_of(args[0] if word == "__setitem__" else result) if is_float(array)]
             if outs:
                 self.operations += 1
-                operation.constants = tuple(_numbers(args)) + tuple(_numbers(kwargs))
+                operation.constants = (*numbers_in(args), *numbers_in(kwargs))
                 for array in outs:
                     value = Seen(Later(array, "result", self.whole), made_by=operation)
                     operation.results.append(value)
@@ -312,17 +312,6 @@ class MLXWatch(Judgement, Calls):
             self.steps,
             time.perf_counter() - self._started,
         )
-
-
-def _numbers(value: Any) -> Iterator[float]:
-    if isinstance(value, (float, int)) and not isinstance(value, bool):
-        yield value
-    elif isinstance(value, (list, tuple)) and len(value) < 64:
-        for item in value:
-            yield from _numbers(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _numbers(item)
 
 
 def flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from ..types.health import BAD, Finding, Ranges, TensorHealth
-from .limits import overflows
+from ..types.health import BAD, Finding, Ranges, TensorHealth, kinds_of
+from .limits import not_finite_in
 from .mlx_sources import locate, source_text
 from .mlx_values import Later
 from .reasons import backward_reason, reason, sentence
@@ -63,15 +63,11 @@ class Judgement:
             for number, value in enumerate(operation.results):
                 ranges = value.later.ranges
                 if not ranges.finite:
-                    constants = [c for c in operation.constants if not abs(c) < float("inf")]
-                    constants += [
-                        float("inf") * (1 if c > 0 else -1) for c in operation.constants if overflows(c, ranges.dtype)
-                    ]
                     value.mark = self.origins.judge(
                         operation.name,
                         inputs,
                         ranges,
-                        constants,
+                        not_finite_in(ranges.dtype, operation.constants),
                         partial(self._finding, operation, [v for v, _ in inputs], [ranges]),
                     )  # noqa: B023 (called at once)
                 if self.whole or self.steps == 0:
@@ -83,14 +79,7 @@ class Judgement:
         for name, value in self._gradients:
             ranges = value.later.ranges
             if not ranges.finite or self.whole:
-                self.rows[("gradient", name)] = TensorHealth(
-                    "gradient",
-                    name,
-                    name.rpartition(".")[0],
-                    ranges,
-                    step=self.steps,
-                    verdict="" if ranges.finite else BAD,
-                )
+                self.rows[("gradient", name)] = TensorHealth.of_named("gradient", name, ranges, self.steps)
             if not ranges.finite:
                 mark = leaves.get(name)
                 if mark is None:
@@ -216,11 +205,10 @@ class Judgement:
 
     def _finding(self, operation: Operation, inputs: list[Ranges], outputs: list[Ranges]) -> Finding:
         place = locate(operation.frame)
-        made = ", ".join(dict.fromkeys(kind for values in outputs for kind in values.kinds.split(", ")))
         return Finding(
             "forward",
             operation.name,
-            made,
+            kinds_of(outputs),
             path=operation.path,
             class_name=operation.class_name,
             source=source_text(place),

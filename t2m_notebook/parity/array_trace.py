@@ -19,6 +19,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
+from ..inspection.mlx_calls import arrays_of
 from ..types import SourceLocation, TracedOperation, TracedTensor
 from . import array_wrapping
 from .array_facts import layout_of, place_in_source, summarise
@@ -104,7 +105,7 @@ class ArrayTracer:
 
     def operation(self, name: str, function: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Call ``function`` and note the call if an array came in or out."""
-        given = _arrays((args, kwargs), [])
+        given = list(arrays_of((args, kwargs)))
         before = [(self._index(array), copy.copy(array)) for array in given]
         self.depth += 1
         error = ""
@@ -119,7 +120,7 @@ class ArrayTracer:
                 self._note(name, before, [], False, error)
         last = name.rpartition(".")[2]
         in_place = last in IN_PLACE
-        made = given[:1] if last == "__setitem__" else _arrays(result, [])
+        made = given[:1] if last == "__setitem__" else list(arrays_of(result))
         if made or given:
             self._note(name, before, made, in_place)
         return result
@@ -317,18 +318,6 @@ def is_layer(module: nn.Module) -> bool:
 
 def _class_name(cls: type) -> str:
     return f"nn.{cls.__name__}" if cls.__module__.startswith("mlx.nn.") else cls.__qualname__
-
-
-def _arrays(value: Any, found: list[mx.array]) -> list[mx.array]:
-    if isinstance(value, mx.array):
-        found.append(value)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _arrays(item, found)
-    elif isinstance(value, dict):
-        for item in value.values():
-            _arrays(item, found)
-    return found
 
 
 def _flat_parameters(module: nn.Module) -> list[tuple[str, mx.array]]:

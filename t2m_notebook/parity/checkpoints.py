@@ -7,7 +7,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from .statements import arrays
+from .results import arrays_in
 
 
 class Checkpoints:
@@ -44,7 +44,7 @@ def _said(value: Any) -> str:
     """Shape, dtype and range of the arrays in ``value``; empty where they can't be evaluated, as inside
     ``mx.compile``."""
     parts = []
-    for array in arrays(value):
+    for array in arrays_in(value):
         try:
             if not mx.issubdtype(array.dtype, mx.floating) or not array.size:
                 parts.append(f"{tuple(array.shape)} {str(array.dtype).removeprefix('mlx.core.')}")

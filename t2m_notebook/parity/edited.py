@@ -18,7 +18,8 @@ from mlx.utils import tree_flatten
 from .cell_text import WrongText, binds, compiled, line_in, said, torch_hint, undefined_names, weights_said
 from .checkpoints import Checkpoints
 from .compare import compare
-from .statements import WATCH, Watched, arrays
+from .results import arrays_in
+from .statements import WATCH, Watched
 from .torch_calls import instead, torch_calls
 
 RESTORED = (mx, mx.fast, mx.linalg, mx.random, nn, nn.losses, nn.init)
@@ -215,7 +216,7 @@ class Bench:
         scope = {**names, "mx": mx, "nn": nn, "module": module, **self.values}
         if "root" in check["reads"]:
             scope["root"] = self.root()
-        got = list(arrays(eval(trial["expression"], scope)))
+        got = list(arrays_in(eval(trial["expression"], scope)))
         mx.eval(got)
         return got
 

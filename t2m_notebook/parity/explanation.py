@@ -8,7 +8,8 @@ import mlx.core as mx
 
 from .cell_text import line_in, said
 from .compare import compare
-from .statements import Parting, Watched, arrays, first_parting, narrowed
+from .results import arrays_in
+from .statements import Parting, Watched, first_parting, narrowed
 
 if TYPE_CHECKING:
     from .edited import Bench
@@ -52,7 +53,7 @@ class Explanation:
         except BaseException:  # it raises on its way: what it did before that is still known
             if not watched.events:
                 return None
-        mx.eval([a for _, value in watched.events for a in arrays(value)])
+        mx.eval([a for _, value in watched.events for a in arrays_in(value)])
         return watched
 
     def _parting(self, name: str, source: str, check: dict[str, Any], trial: dict[str, Any]) -> dict[str, Any] | None:
@@ -76,8 +77,8 @@ class Explanation:
 
     def _sides(self, found: Parting, check: dict[str, Any]) -> dict[str, Any]:
         """Shapes, dtypes and strides of both values, and the recorded tensor that it should be."""
-        got = next(arrays(found.got), None)
-        want = next(arrays(found.want), None)
+        got = next(arrays_in(found.got), None)
+        want = next(arrays_in(found.want), None)
         torch_name = ""
         if want is not None:
             values = self.bench.values
@@ -125,7 +126,7 @@ class Explanation:
 
 def same(got: Any, want: Any) -> bool:
     """True when two values have the same arrays, within the tolerance."""
-    first, second = list(arrays(got)), list(arrays(want))
+    first, second = list(arrays_in(got)), list(arrays_in(want))
     return len(first) == len(second) and all(compare(a, b)["ok"] for a, b in zip(first, second, strict=True))
 
 

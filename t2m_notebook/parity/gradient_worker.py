@@ -20,18 +20,18 @@ from mlx.utils import tree_flatten, tree_unflatten
 
 from t2m_notebook import blocks
 from t2m_notebook.parity.compare import compare, to_numpy
+from t2m_notebook.parity.results import arrays_in
 
 SMALL = 16  # as in capture/gradient_values.py
 
 
-def gradients(namespace: dict[str, Any], root: Any, values: dict[str, Any], request: dict[str, Any],
-              flatten: Callable[[Any], Any]) -> dict[str, Any]:
+def gradients(namespace: dict[str, Any], root: Any, values: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     """The answer: ``value``, ``dot``, ``arrays``, and a verdict and the gradient by name. A wanted gradient
     is the value ``gradient:<name>``, the wanted loss ``loss``."""
     if "source" in request:
         loss, names, arrays = _written(request, values)
     else:
-        loss, names, arrays = _of_port(namespace, root, values, request, flatten)
+        loss, names, arrays = _of_port(namespace, root, values, request)
     value, found = mx.value_and_grad(loss, argnums=tuple(range(len(arrays))))(*arrays) if arrays else (loss(), ())
     found = found if isinstance(found, (tuple, list)) else (found,)
     mx.eval(value, found)
@@ -64,7 +64,7 @@ def _written(request: dict[str, Any], values: dict[str, Any]) -> tuple[Callable,
 
 
 def _of_port(namespace: dict[str, Any], root: Any, values: dict[str, Any], request: dict[str, Any],
-             flatten: Callable[[Any], Any]) -> tuple[Callable, list[str], list[mx.array]]:
+             ) -> tuple[Callable, list[str], list[mx.array]]:
     """The loaded port's parameters, and the weighted sum of its results as a function of them."""
     known = dict(tree_flatten(root.parameters()))
     names = [name for name in request["trainable"] if name in known]
@@ -73,7 +73,7 @@ def _of_port(namespace: dict[str, Any], root: Any, values: dict[str, Any], reque
 
     def loss(*arrays: mx.array) -> mx.array:
         root.update(tree_unflatten(list(zip(names, arrays, strict=True))))
-        results = list(flatten(eval(request["expression"], scope)))
+        results = list(arrays_in(eval(request["expression"], scope)))
         parts = []
         for position, weight in weights.items():
             result = results[int(position)]

@@ -7,9 +7,10 @@ from collections import Counter
 from typing import Any
 
 from ..types import ModuleNode, OperationNode, ParityData, ParityResult, Status, to_json, worst
+from ..types.shown import ShowsItself, Views
 
 
-class ParityReport:
+class ParityReport(ShowsItself):
     """Results of one parity run. ``results`` has the worst first."""
 
     def __init__(self, data: ParityData):
@@ -59,20 +60,9 @@ class ParityReport:
         shown = "" if self.worst is None else f", worst max|Δ| {self.worst:.1e}"
         return f"ParityReport({'ok' if self.ok else 'not ok'}: {proven} of {total} proven{shown})"
 
-    def __str__(self) -> str:
-        from ..render.parity import parity_text
-        return parity_text(self.data)
-
-    def __rich__(self) -> Any:
-        from ..render.parity import parity_rich
-        return parity_rich(self.data)
-
-    def _repr_html_(self) -> str:
-        from ..render.parity import parity_html
-        return parity_html(self.data)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": str(self), "text/html": self._repr_html_()}
+    def _views(self) -> Views:
+        from ..render.parity import parity_html, parity_rich, parity_text
+        return Views(parity_text, parity_rich, parity_html, self.data)
 
 
 _HOLDS = (Status.PROVEN, Status.PARTIAL)  # PARTIAL: at a size beyond those that every port is held to, it differs

@@ -15,6 +15,8 @@ from typing import Any
 
 import mlx.core as mx
 
+from .results import arrays_in
+
 WATCH = "_t2m_watch"
 MOST_EVENTS = 20_000
 
@@ -48,10 +50,10 @@ class Watched:
 
     def watch(self, number: int, value: Any) -> Any:
         """Called by the wrapped code with each value."""
-        if len(self.events) < MOST_EVENTS and any(True for _ in arrays(value)):
+        if len(self.events) < MOST_EVENTS and any(True for _ in arrays_in(value)):
             self.events.append((number, value))
             if self.eager:
-                mx.eval(list(arrays(value)))
+                mx.eval(list(arrays_in(value)))
         return value
 
     def runs(self) -> dict[int, list[Any]]:
@@ -61,18 +63,6 @@ class Watched:
             if self.spans[number].whole:
                 found.setdefault(self.spans[number].statement, []).append(value)
         return found
-
-
-def arrays(value: Any):
-    """The arrays inside lists, tuples and dicts, in order."""
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            yield from arrays(item)
-    elif type(value) is dict:
-        for item in value.values():
-            yield from arrays(item)
-    elif hasattr(value, "shape") and hasattr(value, "dtype") and hasattr(value, "nbytes"):
-        yield value
 
 
 class _Wrap(ast.NodeTransformer):
@@ -220,7 +210,7 @@ def first_parting(baseline: Watched, edited: Watched, same: Any) -> Parting | No
     """
     pairs = aligned(baseline.statements, edited.statements)
     wanted, had = baseline.runs(), {}
-    known = [array for _, value in baseline.events for array in arrays(value)]
+    known = [array for _, value in baseline.events for array in arrays_in(value)]
     odd: tuple[Span, Any] | None = None  # the last new statement with a value that torch never had
     for number, value in edited.events:
         span = edited.spans[number]
@@ -229,7 +219,7 @@ def first_parting(baseline: Watched, edited: Watched, same: Any) -> Parting | No
         turn = had[span.statement] = had.get(span.statement, -1) + 1
         old = pairs.get(span.statement)
         if old is None:
-            if not all(any(same(a, k) for k in known if k.shape == a.shape) for a in arrays(value)):
+            if not all(any(same(a, k) for k in known if k.shape == a.shape) for a in arrays_in(value)):
                 odd = (span, value)
             continue
         runs = wanted.get(old, [])
@@ -257,11 +247,11 @@ def _missing_before(baseline: Watched, pairs: dict[int, int], old: int) -> str:
 
 def narrowed(edited: Watched, span: Span, baseline: Watched, same: Any, references: list[Any]) -> Span:
     """The innermost expression of ``span``'s statement with a value that the reference never had."""
-    known = [array for _, value in baseline.events for array in arrays(value)] + references
+    known = [array for _, value in baseline.events for array in arrays_in(value)] + references
     for number, value in edited.events:
         inner = edited.spans[number]
         if inner.statement != span.statement or inner.whole:
             continue
-        if not all(any(same(a, k) for k in known if k.shape == a.shape) for a in arrays(value)):
+        if not all(any(same(a, k) for k in known if k.shape == a.shape) for a in arrays_in(value)):
             return inner
     return span

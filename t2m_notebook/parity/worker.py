@@ -70,17 +70,18 @@ class Bench:
     def gradients(self, request: dict[str, Any]) -> dict[str, Any]:
         """Gradients of a loss, MLX's graph of it, and how they compare with torch's."""
         from t2m_notebook.parity.gradient_worker import gradients
-        return gradients(self.namespace, self.root, self.values, request, flatten)
+        return gradients(self.namespace, self.root, self.values, request)
 
     def _one(self, check: dict[str, Any]) -> dict[str, Any]:
         import mlx.core as mx
         import mlx.nn as nn
 
         from t2m_notebook.parity.compare import compare
+        from t2m_notebook.parity.results import arrays_in
         started = time.perf_counter()
         names = {**self.namespace, "mx": mx, "nn": nn, "root": self.root, **self.values}
         try:
-            got = list(flatten(eval(check["expression"], names)))
+            got = list(arrays_in(eval(check["expression"], names)))
             mx.eval([g for g in got if isinstance(g, mx.array)])
         except Exception as error:
             return {"id": check["id"], "error": f"{type(error).__name__}: {str(error)[:500]}",
@@ -92,18 +93,6 @@ class Bench:
                     "error": f"gave {len(got)} tensors, torch {len(wanted)}"}
         return {"id": check["id"], "milliseconds": elapsed,
                 "verdicts": [compare(g, w) for g, w in zip(got, wanted, strict=True)]}
-
-
-def flatten(value: Any):
-    """Arrays inside lists, tuples and dicts, in order; None and plain values are left out."""
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            yield from flatten(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from flatten(item)
-    elif hasattr(value, "shape") and hasattr(value, "dtype"):
-        yield value
 
 
 def _line(error: Exception) -> int | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import SourceLocation, from_json, shape_text, to_json
+from .shown import ShowsItself, Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ class Ranges:
         )
         words = [f"{self.name} {shape_text(self.shape)} {self.dtype}".strip(), span if self.count else "empty"]
         return ", ".join([*words, *([self.bad_text] if self.bad_text else [])])
+
+
+def kinds_of(tensors: Iterable[Ranges]) -> str:
+    """``NaN, +Inf``: which of the three there are in any of the tensors."""
+    return ", ".join(dict.fromkeys(kind for ranges in tensors for kind in ranges.kinds.split(", ")))
 
 
 #: What became of a NaN or Inf: it is in a result, a gradient or a parameter; it was written on purpose; or a later
@@ -123,6 +130,11 @@ class TensorHealth:
     mark: str = ""  # name of the checkpoint
     verdict: str = ""  # BAD | INTENDED | ABSORBED when a finding came from here
 
+    @classmethod
+    def of_named(cls, phase: str, name: str, ranges: Ranges, step: int) -> TensorHealth:
+        """That of a parameter or a gradient called ``name`` (``fc.weight``); bad when it holds a NaN or Inf."""
+        return cls(phase, name, name.rpartition(".")[0], ranges, step=step, verdict="" if ranges.finite else BAD)
+
     @property
     def close(self) -> bool:
         """True when the largest magnitude is within a factor of 16 of the dtype's largest number."""
@@ -130,7 +142,7 @@ class TensorHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class HealthReport:
+class HealthReport(ShowsItself):
     """What :func:`t2m_notebook.health` and ``watch`` found. ``ok`` is True when no NaN or Inf came out anywhere."""
 
     model: str
@@ -230,20 +242,6 @@ class HealthReport:
         state = "no NaN, no Inf" if self.ok else (self.first or self.mlx.first).text  # type: ignore[union-attr]
         return f"HealthReport({self.model}: {state})"
 
-    def __str__(self) -> str:
-        from ..render.health import health_text
-
-        return health_text(self)
-
-    def __rich__(self) -> Any:
-        from ..render.health import health_rich
-
-        return health_rich(self)
-
-    def _repr_html_(self) -> str:
-        from ..render.health import health_html
-
-        return health_html(self)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": str(self), "text/html": self._repr_html_()}
+    def _views(self) -> Views:
+        from ..render.health import health_html, health_rich, health_text
+        return Views(health_text, health_rich, health_html, self)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import SourceLocation, from_json, to_json
+from .shown import ShowsItself, Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class PendingReport:
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryReport:
+class MemoryReport(ShowsItself):
     """What :func:`t2m_notebook.memory` measured. All numbers are bytes."""
 
     model: str
@@ -177,20 +178,6 @@ class MemoryReport:
         ]
         return f"MemoryReport({self.model}: {', '.join(peaks) or 'nothing measured'})"
 
-    def __str__(self) -> str:
-        from ..render.memory import memory_text
-
-        return memory_text(self)
-
-    def __rich__(self) -> Any:
-        from ..render.memory import memory_rich
-
-        return memory_rich(self)
-
-    def _repr_html_(self) -> str:
-        from ..render.memory import memory_html
-
-        return memory_html(self)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": str(self), "text/html": self._repr_html_()}
+    def _views(self) -> Views:
+        from ..render.memory import memory_html, memory_rich, memory_text
+        return Views(memory_text, memory_rich, memory_html, self)

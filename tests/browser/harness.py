@@ -153,6 +153,11 @@ def run_cell(page, index: int) -> None:
         raise RuntimeError(f"cell {index} failed: {error}")
 
 
+def cell(page, index: int):
+    """Cell ``index`` of the current notebook, as a locator."""
+    return page.locator(".jp-Notebook .jp-Cell").nth(index)
+
+
 def cell_text(page, index: int) -> str:
     """The text that cell ``index`` printed."""
     return page.evaluate("""index => {

@@ -7,7 +7,7 @@ import pytest
 
 from tests.browser.harness import (
     ARTEFACTS,
-    lab,
+    cell,
     notebook,
     open_notebook,
     run_cell,
@@ -29,18 +29,6 @@ CELLS = [
     "loss = (model(x) * torch.randn(2, 5, 16)).sum()\n%t2m_autograd loss p",
     "%t2m_autograd loss.item()",
 ]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, chromium):
-    folder = tmp_path_factory.mktemp("notebooks")
-    with lab(folder) as url:
-        yield url, folder
-
-
-def cell(page, index: int):
-    """Cell ``index`` of the notebook in the page."""
-    return page.locator(".jp-Notebook .jp-Cell").nth(index)
 
 
 def test_stepping_in_a_notebook(server, page) -> None:

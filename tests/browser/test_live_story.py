@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import TimeoutError
 
 from tests.browser.harness import (
+    cell_sources,
     cell_text,
-    lab,
     notebook,
     open_notebook,
     run_cell,
@@ -28,13 +28,6 @@ CELLS = [SETUP, "p = %t2m_port model *args --no-vary", "print('mine')"]
 PROVEN = "45/45 proven"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, chromium):
-    folder = tmp_path_factory.mktemp("notebooks")
-    with lab(folder) as url:
-        yield url, folder
-
-
 @pytest.fixture
 def ported(server, page, request):
     """A notebook in which the port was made; gives the page and the notebook's path."""
@@ -47,14 +40,8 @@ def ported(server, page, request):
     return page, path
 
 
-def sources(page) -> list[str]:
-    """The texts of the notebook's cells."""
-    return page.evaluate("() => [...window.jupyterapp.shell.currentWidget.content.model.cells]"
-                         ".map(cell => cell.sharedModel.getSource())")
-
-
 def index_of(page, class_name: str) -> int:
-    return next(number for number, text in enumerate(sources(page))
+    return next(number for number, text in enumerate(cell_sources(page))
                 if re.match(rf"%%t2m_cell {class_name}(\s|$)", text))
 
 
@@ -135,7 +122,7 @@ def test_from_load_to_a_mended_bug_saved_and_reopened(ported, server) -> None:
     url, _ = server
 
     # one cell a class below the cell that ran, blocks first, the root last, then the assembly
-    texts = sources(page)
+    texts = cell_sources(page)
     assert texts[:2] == CELLS[:2] and texts[-1] == CELLS[2]
     assert [text.split()[1] for text in texts[2:-2]] == ["BasicBlock", "BasicBlock2", "ResNet"]
     assert "%t2m_parity ResNet" in texts[-2] and "%t2m_save ResNet" in texts[-2]
@@ -163,7 +150,7 @@ def test_from_load_to_a_mended_bug_saved_and_reopened(ported, server) -> None:
     # the fix is applied by its button, and everything is green again
     press(page, block, "Apply fix")
     assert "equal to torch" in wait_for_badge(page, block, "proven")
-    assert sources(page)[block].strip() == right.strip()
+    assert cell_sources(page)[block].strip() == right.strip()
     wait_for_green(page)
     set_theme(page, "light")
     page.wait_for_timeout(300)
@@ -190,10 +177,10 @@ def test_from_load_to_a_mended_bug_saved_and_reopened(ported, server) -> None:
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
     wait_for_green(page)
     wait_until_idle(page)
-    assert sources(page)[:-1] == [*texts[:block], edited, *texts[block + 1:-1]]
+    assert cell_sources(page)[:-1] == [*texts[:block], edited, *texts[block + 1:-1]]
     assert "equal to torch" in wait_for_badge(page, block, "proven")
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:insert-cell-below')")
-    last = len(sources(page)) - 1
+    last = len(cell_sources(page)) - 1
     write(page, last, "print(p.cells['BasicBlock'].edited, p.cells['ResNet'].edited, p.last_report.ok)")
     run_cell(page, last)
     assert cell_text(page, last).split() == ["True", "False", "True"]
@@ -201,7 +188,7 @@ def test_from_load_to_a_mended_bug_saved_and_reopened(ported, server) -> None:
 
 def test_run_again_an_edited_cell_is_left_alone_and_the_others_follow(ported) -> None:
     page, _ = ported
-    before = sources(page)
+    before = cell_sources(page)
     block = index_of(page, "BasicBlock")
     mine = planted(before[block])
     write(page, block, mine)
@@ -211,13 +198,13 @@ def test_run_again_an_edited_cell_is_left_alone_and_the_others_follow(ported) ->
     run_cell(page, 1)
     page.wait_for_function("count => window.jupyterapp.shell.currentWidget.content.model.cells.length === count",
                            arg=len(before))
-    assert sources(page) == [*before[:block], mine, *before[block + 1:]]  # the deleted one is back in its place
+    assert cell_sources(page) == [*before[:block], mine, *before[block + 1:]]  # the deleted one is back in its place
     wait_for_words(page, block, "Show diff")
     wait_for_badge(page, block, "diverges")
     wait_for_words(page, block, "parts at line")  # of the new port, by the text in the cell
     press(page, block, "Reset")
     wait_for_badge(page, block, "proven")
-    assert sources(page) == before
+    assert cell_sources(page) == before
     wait_for_green(page)
 
 
@@ -240,7 +227,7 @@ HOSTILE = {
 def test_nothing_that_is_typed_hurts_the_kernel_or_the_other_cells(ported) -> None:
     page, path = ported
     block, root = index_of(page, "BasicBlock"), index_of(page, "ResNet")
-    right = sources(page)[block]
+    right = cell_sources(page)[block]
     for what, line in HOSTILE.items():
         wrong = right.replace("    def __call__(self, x):\n", f"    def __call__(self, x):\n        {line}\n", 1)
         assert wrong != right
@@ -259,8 +246,8 @@ def test_nothing_that_is_typed_hurts_the_kernel_or_the_other_cells(ported) -> No
         assert badge(page, root)["state"] == "proven", what
         write(page, block, right)
         wait_for_badge(page, block, "proven")
-    run_cell(page, len(sources(page)) - 1)
-    assert cell_text(page, len(sources(page)) - 1) == "mine\n"
+    run_cell(page, len(cell_sources(page)) - 1)
+    assert cell_text(page, len(cell_sources(page)) - 1) == "mine\n"
     wait_for_green(page)
     assert [one.name for one in path.parent.iterdir() if one.suffix != ".ipynb" and not one.name.startswith(".")] == []
 
@@ -268,7 +255,7 @@ def test_nothing_that_is_typed_hurts_the_kernel_or_the_other_cells(ported) -> No
 def test_typing_on_does_not_wait_for_a_loop_without_end(ported) -> None:
     page, _ = ported
     block = index_of(page, "BasicBlock")
-    right = sources(page)[block]
+    right = cell_sources(page)[block]
     show(page, block)
     write(page, block, right.replace("        return nn.relu", "        while True: pass\n        return nn.relu", 1))
     page.locator(".t2m-lab-badge[data-phase=checking]").first.wait_for()
@@ -279,7 +266,7 @@ def test_typing_on_does_not_wait_for_a_loop_without_end(ported) -> None:
 def test_renamed_removed_twice_and_unknown(ported) -> None:
     page, _ = ported
     block = index_of(page, "BasicBlock")
-    right = sources(page)[block]
+    right = cell_sources(page)[block]
     head, _, body = right.partition("\n")
     for text, words in (
             (right.replace("class BasicBlock(", "class BasicBlok(", 1), "change the name back"),
@@ -301,20 +288,20 @@ def test_renamed_removed_twice_and_unknown(ported) -> None:
 def test_a_busy_kernel_still_answers(ported) -> None:
     page, _ = ported
     block = index_of(page, "BasicBlock")
-    right = sources(page)[block]
-    write(page, len(sources(page)) - 1, "import time\ntime.sleep(20)\nprint('done')")
+    right = cell_sources(page)[block]
+    write(page, len(cell_sources(page)) - 1, "import time\ntime.sleep(20)\nprint('done')")
     page.evaluate("""index => {
         const { shell, commands } = window.jupyterapp;
         shell.currentWidget.content.activeCellIndex = index;
         commands.execute('notebook:run-cell');
-    }""", len(sources(page)) - 1)
+    }""", len(cell_sources(page)) - 1)
     page.wait_for_function(
         "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'")
     write(page, block, planted(right))
     wait_for_badge(page, block, "diverges")
     write(page, block, right)
     wait_for_badge(page, block, "proven")
-    assert cell_text(page, len(sources(page)) - 1) == ""  # it is still running
+    assert cell_text(page, len(cell_sources(page)) - 1) == ""  # it is still running
     page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt()")
     wait_until_idle(page)
 
@@ -323,7 +310,7 @@ def test_reload_and_restart(ported, server) -> None:
     page, path = ported
     url, _ = server
     block = index_of(page, "BasicBlock")
-    right = sources(page)[block]
+    right = cell_sources(page)[block]
     write(page, block, planted(right))
     wait_for_badge(page, block, "diverges")
     save_notebook(page)
@@ -341,7 +328,7 @@ def test_reload_and_restart(ported, server) -> None:
     run_cell(page, 0)
     run_cell(page, 1)
     wait_for_badge(page, block, "proven")
-    assert len(sources(page)) == 7  # nothing was inserted twice
+    assert len(cell_sources(page)) == 7  # nothing was inserted twice
 
 
 def test_two_notebooks_have_a_kernel_each(ported, server) -> None:
@@ -349,7 +336,7 @@ def test_two_notebooks_have_a_kernel_each(ported, server) -> None:
     url, folder = server
     other_path = notebook(folder / "the-other.ipynb", CELLS)
     block = index_of(page, "BasicBlock")
-    right = sources(page)[block]
+    right = cell_sources(page)[block]
     write(page, block, planted(right))
     wait_for_badge(page, block, "diverges")
 
@@ -364,18 +351,18 @@ def test_two_notebooks_have_a_kernel_each(ported, server) -> None:
 
     page.evaluate("path => window.jupyterapp.commands.execute('docmanager:open', { path })", path.name)
     page.wait_for_function("path => window.jupyterapp.shell.currentWidget?.context?.path === path", arg=path.name)
-    assert sources(page)[block] == planted(right)
+    assert cell_sources(page)[block] == planted(right)
     wait_for_badge(page, block, "diverges")
     page.locator("#jp-main-statusbar").get_by_text("✗").first.wait_for()
 
 
 def test_two_ports_in_one_notebook(ported) -> None:
     page, _ = ported
-    last = len(sources(page)) - 1
+    last = len(cell_sources(page)) - 1
     write(page, last, "q = %t2m_port model *args --no-vary --name other")
     run_cell(page, last)
     page.wait_for_function("() => window.jupyterapp.shell.currentWidget.content.model.cells.length === 11")
-    texts = sources(page)
+    texts = cell_sources(page)
     assert sum(text.startswith("%%t2m_cell BasicBlock\n") for text in texts) == 1
     second = next(n for n, text in enumerate(texts) if text.startswith("%%t2m_cell BasicBlock --name other\n"))
     write(page, second, planted(texts[second]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import nbformat
 import pytest
 
-from tests.browser.harness import lab, notebook, open_notebook, run_cell, save_notebook, screenshot, set_theme
+from tests.browser.harness import cell, notebook, open_notebook, run_cell, save_notebook, screenshot, set_theme
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -23,18 +23,6 @@ PLAIN = [
     "report",
     "t2m.analyze(model, args)",
 ]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, chromium):
-    folder = tmp_path_factory.mktemp("notebooks")
-    with lab(folder) as url:
-        yield url, folder
-
-
-def cell(page, index: int):
-    """Cell ``index`` of the notebook in the page."""
-    return page.locator(".jp-Notebook .jp-Cell").nth(index)
 
 
 def test_a_port_shows_a_green_tree(server, page) -> None:

@@ -8,7 +8,6 @@ import pytest
 from t2m_notebook.render.tree import tree_text
 from tests.browser.harness import (
     cell_text,
-    lab,
     notebook,
     open_notebook,
     run_cell,
@@ -46,13 +45,6 @@ WATCH = """() => {
     });
     watcher.observe(area, { childList: true, subtree: true });
 }"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, chromium):
-    folder = tmp_path_factory.mktemp("notebooks")
-    with lab(folder) as url:
-        yield url, folder
 
 
 def test_a_tree_in_jupyterlab(server, page) -> None:

@@ -1,4 +1,4 @@
-"""Numbers that a forward reads from tensors (``lengths.max().item()``, ``int(n)``, ``sizes.tolist()``) follow the data."""
+"""Numbers that a forward reads from tensors (``lengths.max().item()``, ``int(n)``, ``tolist()``) follow the data."""
 
 from __future__ import annotations
 

@@ -107,12 +107,9 @@ def repeat_or_tile(source: Source) -> Iterator[Rewrite]:
         places = [n for n, text in enumerate(texts) if text != "1"]
         if len(places) == 1:
             axis = places[0] - len(texts) if len(texts) < 3 else places[0]
-            yield Rewrite(
-                kind,
-                "torch repeats each element here, as mx.repeat; mx.tile repeats the whole",
-                (source.put(call.node, f"mx.repeat({source.read(call.args[0])}, {texts[places[0]]}, axis={axis})"),),
-                0.1,
-            )
+            text = f"mx.repeat({source.read(call.args[0])}, {texts[places[0]]}, axis={axis})"
+            yield Rewrite(kind, "torch repeats each element here, as mx.repeat; mx.tile repeats the whole",
+                          (source.put(call.node, text),), 0.1)
 
 
 def order_of_sorting(source: Source) -> Iterator[Rewrite]:
@@ -134,19 +131,13 @@ def order_of_sorting(source: Source) -> Iterator[Rewrite]:
             continue
         first = call.args[0]
         turned = source.operand(first.operand) if isinstance(first, ast.UnaryOp) else f"-{source.operand(first)}"
-        yield Rewrite(
-            kind, f"torch's order is the other one: {call.name} of {turned}", (source.put(first, turned),), 0.2
-        )
-        yield Rewrite(
-            kind, "torch's order is the reverse", (source.put(call.node, f"{source.read(call.node)}[..., ::-1]"),), 0.3
-        )
+        yield Rewrite(kind, f"torch's order is the other one: {call.name} of {turned}",
+                      (source.put(first, turned),), 0.2)
+        yield Rewrite(kind, "torch's order is the reverse",
+                      (source.put(call.node, f"{source.read(call.node)}[..., ::-1]"),), 0.3)
         if call.name == "sort":
-            yield Rewrite(
-                kind,
-                "torch's order is descending",
-                (source.put(call.node, f"-mx.sort(-{source.operand(first)})"),),
-                0.3,
-            )
+            yield Rewrite(kind, "torch's order is descending",
+                          (source.put(call.node, f"-mx.sort(-{source.operand(first)})"),), 0.3)
 
 
 def padding_widths(source: Source) -> Iterator[Rewrite]:
