@@ -29,10 +29,10 @@ from .loops import collapse
 from .names import assigned_names, attribute_name, names_through_returns, variable_name
 from .outlining import outline
 from .resolving import Resolver
-from .rolling import roll
+from .rolling import roll_live
 from .scopes import escapes, producers
 from .sizes import name_sizes
-from .statements import arrange, live
+from .statements import arrange
 from .structure import Structure, is_chain, relative
 from .views import CannotFollow, Views
 
@@ -423,7 +423,7 @@ class _Writing:
     # -- finishing --------------------------------------------------------------------------
 
     def _finish(self, returned: ast.expr | None) -> None:
-        raws = arrange(outline(self, roll(live(self.raws, returned), returned, self._size_at), returned), returned)
+        raws = arrange(outline(self, roll_live(self.raws, returned, self._size_at), returned), returned)
         resolver = Resolver(self)
         statements = collapse(resolver.write(raws, returned))
         self.body.parameters = resolver.parameters()

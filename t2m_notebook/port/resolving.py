@@ -148,8 +148,9 @@ class Resolver:
 
         heads: list[ast.expr] = []
         sources: list[ast.expr] = []
+        if loop.count is not None or loop.numbered:
+            self.names[loop.index] = take("t" if loop.count is not None else "i")
         if loop.count is not None:
-            self.names[loop.index] = take("t")
             heads.append(ast.Name(self.names[loop.index], ast.Store()))
             bounds: list[ast.expr] = [ast.Constant(loop.first)] if loop.first else []
             sources.append(ast.Call(ast.Name("range", ast.Load()), [*bounds, self.resolve(loop.count)], []))
@@ -184,7 +185,11 @@ class Resolver:
             held[self.names[key]] = max(held.get(self.names[key], -1), last.get(key, -1))
         single = len(heads) == 1
         over = sources[0] if single else ast.Call(ast.Name("zip", ast.Load()), sources, [])
-        return ast.For(heads[0] if single else ast.Tuple(heads, ast.Store()), over, inner, [], lineno=0)
+        head = heads[0] if single else ast.Tuple(heads, ast.Store())
+        if loop.numbered:
+            over = ast.Call(ast.Name("enumerate", ast.Load()), [over], [])
+            head = ast.Tuple([ast.Name(self.names[loop.index], ast.Store()), head], ast.Store())
+        return ast.For(head, over, inner, [], lineno=0)
 
     def resolve(self, node: ast.expr) -> ast.expr:
         return _Whole(self.lengths).visit(substitute(node, self.value, self.size))

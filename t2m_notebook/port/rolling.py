@@ -31,6 +31,7 @@ class Loop:
     count: ast.expr | None = None  # how many steps, when an index is used
     index: str = ""  # key of the index
     first: int = 0  # what the index starts at
+    numbered: bool = False  # the index counts the items
     items: list[tuple[Key, ast.expr]] = field(default_factory=list)  # item of each step, the sequence
     updates: list[tuple[Key, Key]] = field(default_factory=list)  # carried variable, what it becomes
     collected: list[tuple[Key, Key]] = field(default_factory=list)  # list, what is appended
@@ -53,6 +54,31 @@ def roll(raws: list[Raw], returned: ast.expr | None, size_at: Callable[[Key, int
                 repeats = _Repeats(raws)
         start += 1
     return raws
+
+
+def roll_live(raws: list[Raw], returned: ast.expr | None,
+              size_at: Callable[[Key, int, int], ast.expr | None]) -> list[Raw]:
+    """The shorter of two: without anything that nobody reads; or with what the last step of a loop leaves behind
+    as the others do, though no step is left to read it."""
+    from .statements import _overwrite, live
+    kept = live(raws, returned)
+    read, kinds = {id(raw) for raw in kept}, {_signature(raw) for raw in kept}
+    alike = [raw for raw in raws if id(raw) in read or _signature(raw) in kinds]
+    settled = len(kept) == len(alike) or any(raw.choice is not None for raw in raws)
+    found = returned if settled else copied(returned)
+    best = roll(kept, found, size_at)
+    if found is not returned:
+        whole = copied(returned)
+        rolled = live(roll(alike, whole, size_at), whole)
+        if _length(rolled) < _length(live(best, found)):
+            best, found = rolled, whole
+        if returned is not None:
+            _overwrite(returned, found)
+    return best
+
+
+def _length(raws: list[Raw]) -> int:
+    return sum(1 if raw.loop is None else 1 + _length(raw.loop.body) for raw in raws)
 
 
 class _Repeats:
@@ -167,9 +193,9 @@ class _Roller:
         body = [copy.copy(raw) for raw in self.steps[1]]
         for p, raw in enumerate(body):
             raw.node = self._merge(p, [step[p].node for step in self.steps])
-        if self.count_node is None if self.uses_index else not self.sequences:
+        if not self.sequences and (self.count_node is None or not self.uses_index):
             raise _Impossible  # nothing says how many steps
-        if self.count < _FEWEST and self.uses_index:
+        if self.count < _FEWEST and not self.sequences:
             raise _Impossible  # could be chance
         lists, keeps = self._uses_afterwards()
         updates: list[tuple[Key, Key]] = []
@@ -187,7 +213,8 @@ class _Roller:
             own = (names[t],) if t < len(names) else ()
             before.append(Raw([variable], ast.Name(f"${first}", ast.Load()), own or (self.steps[1][p].hint,)))
             keeps = [k for k in keeps if k != variable]
-        loop = Loop(body, self.count_node if self.uses_index else None, f"index:{self.start}", self.first, [], updates)
+        loop = Loop(body, self.count_node if self.uses_index else None, f"index:{self.start}", self.first,
+                    self.uses_index and self.count_node is None, [], updates)
         for raw in body:
             raw.node = self._indexed(raw.node)
         for raw, key in self.sequences.values():

@@ -26,12 +26,13 @@ def arrange(raws: list[Raw], returned: ast.expr | None) -> list[Raw]:
     counts, kept = _live(raws, returned)
     whole = {key for raw in kept if raw.choice is not None for key in mentions(raw.node)[0]}
     pending: dict[Key, ast.expr] = {}
+    names_of: dict[Key, tuple[str, ...]] = {}
     result: list[Raw] = []
     for raw in kept:
         if raw.loop is not None:  # everything that it reads must have a name
             names, _ = mentions(raw.node)
             for key in [k for k in names if k in pending]:
-                result.append(type(raw)([key], pending.pop(key), hint="x"))
+                result.append(type(raw)([key], pending.pop(key), names_of.get(key, ()), hint="x"))
             result.append(raw)
             continue
         if raw.choice is not None:
@@ -45,7 +46,7 @@ def arrange(raws: list[Raw], returned: ast.expr | None) -> list[Raw]:
         trivial = _is_leaf(raw.node)
         alone = len(raw.targets) == 1 and not raw.unpack
         if alone and trivial and not any(k == key for k, _ in sizes):
-            pending[key] = raw.node
+            pending[key], names_of[key] = raw.node, raw.names
         elif alone and not raw.named and values[key] == 1 and key not in whole and not any(k == key for k, _ in sizes) \
                 and _short(raw.node):
             pending[key] = raw.node

@@ -17,7 +17,9 @@ from tests.port.kinds_of_forward import (
     ImageAttention,
     ModulatedConvolution,
     Quantiser,
+    RepeatedRows,
     RotaryComplex,
+    StateAfterOutput,
     StepsThroughTime,
 )
 from tests.port.kinds_of_structure import (
@@ -55,6 +57,8 @@ KINDS = {
     "loose_parameters": lambda: (LooseParameters(), (torch.randn(2, 6, 4),), {}),
     "normed": lambda: (Normed(), (torch.randn(2, 3, 9),), {}),
     "steps_through_time": lambda: (StepsThroughTime(), (torch.randn(2, 5, 4),), {}),
+    "state_after_output": lambda: (StateAfterOutput(), (torch.randn(2, 5, 4),), {}),
+    "repeated_rows": lambda: (RepeatedRows(), (torch.randn(2, 5, 4), torch.randint(0, 4, (2, 5))), {}),
     "experts_that_were_hit": lambda: (ExpertsThatWereHit(), (torch.randn(2, 3, 8),), {}),
     "attending_decoder": lambda: (AttendingDecoder(), (torch.randint(0, 20, (2, 6)), torch.randint(0, 20, (2, 5))), {}),
     "convolutional_memory": lambda: (ConvolutionalMemory(), (torch.randn(2, 4, 3, 8, 8),), {}),

@@ -26,6 +26,38 @@ class StepsThroughTime(nn.Module):
         return torch.stack(ys, 1), h
 
 
+class StateAfterOutput(nn.Module):
+    """A loop over time whose last step updates a state that nobody reads, and that writes its steps in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.decay = nn.Parameter(torch.rand(4))
+
+    def forward(self, x):
+        out, state = torch.zeros_like(x), torch.zeros_like(x[:, 0])
+        for t in range(x.size(1)):
+            now = x[:, t]
+            out[:, t] = torch.tanh(state + now)
+            state = state * torch.exp(-self.decay) + now
+        return out
+
+
+class RepeatedRows(nn.Module):
+    """A numbered loop over the batch: each row's items as often as its counts say."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(4, 3)
+
+    def forward(self, x, counts):
+        longest = counts.sum(1).max()
+        rows = torch.zeros(x.size(0), longest, x.size(2))
+        for i, (row, count) in enumerate(zip(x, counts, strict=True)):
+            repeated = torch.repeat_interleave(row, count, dim=0)
+            rows[i, :repeated.size(0)] = repeated
+        return self.out(rows)
+
+
 class ExpertsThatWereHit(nn.Module):
     """A Python loop over the experts that some token chose: other tokens choose others."""
 

@@ -15,7 +15,7 @@ import t2m_notebook as t2m
 from t2m_notebook.parity.process import worker_environment
 from tests.port.kinds import KINDS, build
 
-LENGTHS = {"steps_through_time", "attending_decoder", "convolutional_memory", "rotary_complex"}
+LENGTHS = {"steps_through_time", "state_after_output", "repeated_rows", "attending_decoder", "convolutional_memory", "rotary_complex"}
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -40,6 +40,29 @@ def test_a_loop_over_time_stays_a_loop():
     port = t2m.port(*build("steps_through_time"))
     port.close()
     assert "for t in range(x.shape[1]):" in port.cells["StepsThroughTime"].source
+
+
+def test_a_state_that_the_last_step_leaves_unread_stays_in_the_loop():
+    port = t2m.port(*build("state_after_output"))
+    port.close()
+    lines = [line.strip() for line in port.cells["StateAfterOutput"].source.splitlines()]
+    start = lines.index("for t in range(x.shape[1]):")
+    assert sorted(lines[start - 2:start]) == ["out = mx.zeros_like(x)", "state = mx.zeros_like(x[:, 0])"]
+    assert lines[start + 1:] == [
+        "now = x[:, t]", "out = set_item(out, (slice(None), t), mx.tanh(state + now))",
+        "state = state * mx.exp(-self.decay) + now", "return out"]
+
+
+def test_a_numbered_loop_over_rows_follows_the_batch():
+    model, args, _ = build("repeated_rows")
+    port = t2m.port(model, args)
+    port.close()
+    assert "in enumerate(zip(" in port.cells["RepeatedRows"].source
+    made = port.build()
+    for batch in (1, 2, 5):
+        x, counts = torch.randn(batch, 6, 4), torch.randint(0, 5, (batch, 6))
+        got = made(mx.array(x.numpy()), mx.array(counts.numpy()))
+        torch.testing.assert_close(torch.from_numpy(np.array(got)), model(x, counts).detach(), atol=1e-5, rtol=1e-4)
 
 
 def test_a_loop_over_the_experts_that_were_hit_follows_the_tokens():
