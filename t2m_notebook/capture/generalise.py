@@ -13,6 +13,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import torch
+
 from ..rules import Size, SizeFloat
 from .recording import ModuleCall, OpCall, Recording, Ref, refs
 
@@ -36,12 +38,45 @@ def generalise(recording: Recording, other: Recording) -> int:
     found = 0
     for one, two in zip(recording.calls(), other.calls(), strict=True):
         matcher = Matcher(recording, other, one, two)
+        if _follow_range(one, two, matcher):
+            found += matcher.found
+            continue
         one.args = tuple(matcher.value(a, b) for a, b in zip(one.args, two.args, strict=False)) \
             if len(one.args) == len(two.args) else one.args
         one.kwargs = {key: matcher.value(value, two.kwargs[key]) if key in two.kwargs else value
                       for key, value in one.kwargs.items()}
         found += matcher.found
     return found
+
+
+_MAKES_TENSORS = frozenset({"torch.tensor", "torch.as_tensor", "torch.asarray"})
+
+
+def _follow_range(one: Any, two: Any, matcher: Matcher) -> bool:
+    """``torch.tensor(list(range(n)))`` as the ``torch.arange`` that it is, where the list's length differs."""
+    if not isinstance(one, OpCall) or one.name not in _MAKES_TENSORS or not one.args or not two.args:
+        return False
+    here, there = _steps(one.args[0]), _steps(two.args[0])
+    if here is None or there is None or len(one.args[0]) == len(two.args[0]):
+        return False
+    bounds = tuple(matcher.value(a, b) for a, b in zip(here, there, strict=True))
+    if any(a != b and not isinstance(found, (Size, SizeFloat))
+           for a, b, found in zip(here, there, bounds, strict=True)):
+        return False
+    one.name, one.function, one.args = "torch.arange", torch.arange, bounds
+    return True
+
+
+def _steps(numbers: Any) -> tuple[Any, Any, Any] | None:
+    """``(start, end, step)`` of numbers that lie equally far apart; None for any others."""
+    if not isinstance(numbers, (list, tuple)) or len(numbers) < 2 or not all(
+            isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers):
+        return None
+    numbers = [int(n) if isinstance(n, int) else float(n) for n in numbers]
+    start, step = numbers[0], numbers[1] - numbers[0]
+    if not step or any(not math.isclose(n, start + i * step, rel_tol=1e-12) for i, n in enumerate(numbers)):
+        return None
+    return start, start + len(numbers) * step, step
 
 
 class Matcher:

@@ -34,12 +34,28 @@ class StateAfterOutput(nn.Module):
         self.decay = nn.Parameter(torch.rand(4))
 
     def forward(self, x):
-        out, state = torch.zeros_like(x), torch.zeros_like(x[:, 0])
+        out = torch.zeros_like(x)
+        state = torch.zeros_like(x[:, 0])
         for t in range(x.size(1)):
             now = x[:, t]
             out[:, t] = torch.tanh(state + now)
             state = state * torch.exp(-self.decay) + now
         return out
+
+
+class PositionsFromLists(nn.Module):
+    """Tensors made of Python's ranges, which are as long as the input."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(64, 4)
+
+    def forward(self, x):
+        length = x.shape[1]
+        positions = torch.tensor(list(range(length)))
+        backwards = torch.tensor([length - i for i in range(length)])
+        angles = torch.as_tensor([0.5 * i for i in range(length)], dtype=torch.float32)
+        return x + self.embedding(positions) + self.embedding(backwards) + angles.sin()[:, None]
 
 
 class RepeatedRows(nn.Module):

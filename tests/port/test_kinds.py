@@ -15,7 +15,8 @@ import t2m_notebook as t2m
 from t2m_notebook.parity.process import worker_environment
 from tests.port.kinds import KINDS, build
 
-LENGTHS = {"steps_through_time", "state_after_output", "repeated_rows", "attending_decoder", "convolutional_memory", "rotary_complex"}
+LENGTHS = {"steps_through_time", "state_after_output", "repeated_rows", "positions_from_lists", "attending_decoder",
+           "convolutional_memory", "rotary_complex"}
 
 
 @pytest.mark.parametrize("name", KINDS)
