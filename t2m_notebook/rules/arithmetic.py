@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .array import Array
-from .expression import blocks, mx
+from .expression import Namespace, blocks, math_module, mx
 from .layouts import POINTWISE
 from .promotion import is_number, promoted, result, to_dtype, torch_common
 from .registry import op, refuse
@@ -64,6 +64,8 @@ def _true_divide(x, other, call):
     "torch.Tensor.__itruediv__", "torch.Tensor.__idiv__", layout=POINTWISE)
 def div(x, other, rounding_mode=None, *, call):
     """`x / y`; with a rounding mode `x // y`, or the quotient cut towards zero."""
+    if is_number(x) and is_number(other):
+        return _of_numbers(x, other, rounding_mode)
     if rounding_mode is None:
         return _true_divide(x, other, call)
     dtype = torch_common(x, other)
@@ -74,6 +76,18 @@ def div(x, other, rounding_mode=None, *, call):
         return result(x // other, dtype, call)
     function = blocks.truncated_division_of_integers if dtype.startswith("int") else blocks.truncated_division
     return result(function(x, other), dtype, call)
+
+
+def _of_numbers(x, other, rounding_mode):
+    """Torch divides two numbers as well, and gives a tensor."""
+    if rounding_mode is None:
+        return mx.array(x / other)
+    whole = isinstance(x, int) and isinstance(other, int)
+    floor = x // other
+    if rounding_mode == "floor" or whole and x >= 0 and other > 0:
+        return mx.array(floor)
+    quotient = math_module.trunc(x / other)
+    return mx.array(quotient if whole else Namespace("float")(quotient))
 
 
 @op("torch.Tensor.__rdiv__", "torch.Tensor.__rtruediv__", layout=POINTWISE)

@@ -102,6 +102,12 @@ def where(condition, x=None, other=None, input=None, *, call):
     return mx.where(condition, x, other)
 
 
+@op("torch.Tensor.where", layout=POINTWISE)
+def method_where(x, condition, other, *, call):
+    """`mx.where(condition, x, y)`: as a method the condition comes second."""
+    return where(condition, x, other, call=call)
+
+
 @op("torch.masked_fill", "torch.Tensor.masked_fill", layout=POINTWISE)
 def masked_fill(x, mask, value):
     """`mx.where(mask, value, x)`."""

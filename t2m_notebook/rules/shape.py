@@ -355,20 +355,30 @@ def unfold(x, dimension, size, step):
 
 @op("torch.as_strided", "torch.as_strided_copy")
 def as_strided(x, size, stride, storage_offset=None):
-    """MLX counts strides in the array's own elements, as torch does for a contiguous tensor."""
-    expected, contiguous = 1, True
-    for length, step in zip(reversed(x.shape), reversed(x.stride), strict=True):
-        contiguous &= int(length) == 1 or step == expected
-        expected *= max(int(length), 1)
-    if not contiguous:
-        refuse("input", x.stride, "as_strided of a tensor that is not contiguous reads memory that MLX does not see: "
+    """MLX counts strides in the array's own elements, as torch does for a contiguous tensor: the array is put into
+    the order that torch's tensor has in memory."""
+    wide = [axis for axis, length in enumerate(x.shape) if int(length) != 1]
+    in_memory = sorted(wide, key=lambda axis: -x.stride[axis])
+    expected, dense = 1, True
+    for axis in reversed(in_memory):
+        dense &= x.stride[axis] == expected
+        expected *= max(int(x.shape[axis]), 1)
+    if not dense:
+        refuse("input", x.stride, "as_strided of a tensor that has gaps in its memory reads what MLX does not see: "
                                   "call .contiguous() before it")
+    if in_memory != wide:
+        order = [axis for axis in range(x.ndim) if axis not in wide] + in_memory
+        return _strided(x, x.transpose(*order), size, stride, storage_offset)
+    return _strided(x, x, size, stride, storage_offset)
+
+
+def _strided(x, memory, size, stride, storage_offset):
     start = storage_offset or 0
     if any(int(n) == 0 for n in size) or start + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) >= x.numel:
         refuse("storage_offset", storage_offset, "it reads memory outside of the tensor itself")
     if storage_offset is not None:
         caveat("the offset counts from this array's first element, torch's from the start of the memory that it views")
-    return mx.as_strided(x, tuple(size), tuple(stride), *([storage_offset] if storage_offset else []))
+    return mx.as_strided(memory, tuple(size), tuple(stride), *([storage_offset] if storage_offset else []))
 
 
 @op("torch.atleast_1d", "torch.atleast_2d", "torch.atleast_3d", layout=STANDARD)

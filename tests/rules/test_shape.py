@@ -97,3 +97,18 @@ def test_tokens_of_a_channels_last_image_are_one_flatten():
     (lambda x: x.unsqueeze(1), "v0[:, None]"), (lambda x: x.unbind(0), "mx.unstack(v0, axis=0)")])
 def test_emitted_text(function, text):
     assert text in emitted(function, 2, 3, 4, 5)
+
+
+@pytest.mark.parametrize("permutation", [(0, 1, 2), (1, 0, 2), (2, 0, 1), (2, 1, 0)])
+def test_overlapping_chunks_of_memory_in_any_order(permutation):
+    def chunks(x):
+        x = x.permute(permutation)
+        return x.as_strided((3, x.shape[1], 2), (x.stride(0), x.stride(1), x.stride(2)))
+
+    outcome = replay(chunks, (torch.randn(4, 5, 6, requires_grad=True),))
+    assert outcome.kind == "matched", outcome
+
+
+def test_memory_with_gaps_is_refused():
+    outcome = replay(lambda x: x[:, ::2].as_strided((2, 2), (1, 2)), (torch.randn(4, 6),))
+    assert outcome.kind == "refused" and "gaps in its memory" in str(outcome), outcome
