@@ -10,7 +10,7 @@ import collections
 import dataclasses
 from typing import Any
 
-from .capture.recorder import READS
+from .capture.reads import READS
 from .capture.recording import ModuleCall, OpCall, Recording, location, refs, source_text
 from .capture.tree import Branch, class_location, description, module_tree
 from .errors import Refused

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from .capture.calls import array_of, bind_call, to_arrays
-from .capture.recorder import READS
+from .capture.reads import READS
 from .capture.recording import ModuleCall, OpCall, Recording, refs
 from .errors import Refused
 from .rules import (

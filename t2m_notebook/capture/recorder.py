@@ -19,16 +19,16 @@ import numpy
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..rules import Size, watch_comparisons
+from ..rules import watch_comparisons
 from .frames import LAYER, USER, boundary, frame_kind, frames_above, function_name
 from .leaves import is_leaf
 from .module_state import without_sizes
+from .reads import METADATA, READS, Reads
 from .recording import (
     DTYPE_NAMES,
     Guard,
     ModuleCall,
     OpCall,
-    Read,
     Recording,
     Ref,
     Value,
@@ -39,9 +39,6 @@ from .recording import (
 from .tensors import deep_tensors, unrecorded, version_of, writes
 from .tree import places
 
-#: Reads of a tensor's content into Python. They have no tensor result but steer the program.
-READS = frozenset({"item", "tolist", "__bool__", "__int__", "__float__", "__index__", "__complex__", "equal",
-                   "allclose", "is_nonzero", "__contains__", "numpy", "__array__"})
 _original_call = torch.nn.Module.__call__
 _active = threading.local()
 _STATE = frozenset({"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"})
@@ -65,7 +62,7 @@ def _compared(test: Any, outcome: bool) -> None:
         recorder.note_comparison(test, outcome)
 
 
-class Recorder(TorchFunctionMode):
+class Recorder(Reads, TorchFunctionMode):
     """Records one forward into a :class:`Recording`; used through :func:`record`."""
 
     steps_aside = False  # True: another recording may run while this one is open
@@ -232,7 +229,7 @@ class Recorder(TorchFunctionMode):
             return function(*args, **kwargs)
         name = function_name(function)
         last = name.rpartition(".")[2]
-        if last == "__get__" or last in _METADATA:
+        if last == "__get__" or last in METADATA:
             return self._metadata(function, name, last, args, kwargs)
         tensors = self._tensors(args, [])
         if kwargs:
@@ -256,29 +253,6 @@ class Recorder(TorchFunctionMode):
         owner.events.append(call)
         return self._read(last, args[0], result) if last in READS and self.trace_sizes else result
 
-    def _read(self, how: str, tensor: torch.Tensor, result: Any) -> Any:
-        """What Python reads of a tensor: numbers that know where they are from."""
-        if not isinstance(tensor, torch.Tensor):
-            return result
-        self.recording.reads_data = True
-        index = self._index(tensor)
-        value = self.recording.values[index]
-        if how in ("__int__", "__index__", "__float__") and type(result) in (int, float):
-            value.content = result if how != "__int__" or not tensor.is_floating_point() else None
-            self.recording.reads.append(Read(self.recording.event_count, index, result))
-        elif how == "__bool__" and not tensor.dim():
-            value.content = result
-            self.recording.guards.append(Guard(self.recording.event_count, self._stack[-1],
-                                               Size.read(result, index).node, result, frames_above(3)))
-        elif how == "item" and type(result) in (int, float):
-            value.content = result
-            return Size.read(result, index, *(0,) * tensor.dim())
-        elif how == "tolist" and tensor.dim() < 3 and tensor.numel() <= _MOST_NUMBERS \
-                and tensor.dtype is not torch.bool and not tensor.is_complex():
-            value.content = result
-            return _numbers(result, index)
-        return result
-
     def _any_mutated(self, tensors) -> bool:
         return any(version_of(t) != self._known[id(t)][2] for t in tensors)
 
@@ -293,40 +267,6 @@ class Recorder(TorchFunctionMode):
             return kept if isinstance(result, list) else tuple(kept)
         if isinstance(result, Mapping):
             return {key: self._results(item) for key, item in result.items()}
-        return result
-
-    def _metadata(self, function, name, last, args, kwargs):
-        """Shapes come back with sizes that know where they are from; ``.T`` and the like are
-        operations; the rest passes."""
-        result = function(*args, **kwargs)
-        if self.trace_sizes and args and isinstance(args[0], torch.Tensor):
-            if isinstance(result, torch.Size):
-                index = self._index(args[0])
-                return torch.Size([Size.of(size, index, dim) for dim, size in enumerate(result)])
-            if last == "size" and type(result) is int:
-                dim = args[1] if len(args) > 1 else kwargs.get("dim", 0)
-                return Size.of(result, self._index(args[0]), int(dim) % args[0].dim())
-            if last in ("numel", "nelement") and args[0].dim() > 0:
-                index, total = self._index(args[0]), None
-                for dim, size in enumerate(args[0].shape):
-                    traced = Size.of(size, index, dim)
-                    total = traced if total is None else total * traced
-                return total
-        if isinstance(result, torch.Tensor) and last == "__get__":
-            attribute = name.split(".")[-2]
-            if attribute not in ("data", "grad"):
-                return self._property(function, f"torch.Tensor.{attribute}", args, result)
-            if attribute == "data" and isinstance(args[0], torch.Tensor):
-                return self._property(function, "torch.Tensor.detach", args, result)
-        return result
-
-    def _property(self, function, name, args, result):
-        owner = self._stack[-1]
-        call = OpCall(self.recording.event_count, name, function, tuple(self._encode(a) for a in args[:1]), {}, None,
-                      owner, frames_above(3))
-        self.recording.event_count += 1
-        call.outputs = self._results(result)
-        owner.events.append(call)
         return result
 
     # -- module calls -------------------------------------------------------------------
@@ -406,24 +346,6 @@ class Recorder(TorchFunctionMode):
             for path, tensor in deep_tensors(value, name):
                 if id(tensor) not in self._known:
                     self._new(tensor, "input", path)
-
-
-_MOST_NUMBERS = 256  # a list of more is data, not what sizes are made of
-
-
-def _numbers(read: Any, index: int, *place: int) -> Any:
-    """The numbers of ``tolist`` with the expressions that give them."""
-    if isinstance(read, list):
-        return [_numbers(item, index, *place, position) for position, item in enumerate(read)]
-    return Size.read(read, index, *place)
-
-
-_METADATA = frozenset({"size", "dim", "numel", "nelement", "ndimension", "stride", "is_contiguous", "data_ptr",
-                       "is_floating_point", "is_complex", "is_signed", "get_device", "element_size",
-                       "storage_offset", "untyped_storage", "storage", "__len__", "__hash__", "is_conj", "is_neg",
-                       "has_names", "is_inference", "result_type", "can_cast", "is_same_size",
-                       "_is_view", "is_set_to", "retain_grad", "register_hook", "__repr__", "__format__",
-                       "is_shared", "is_pinned", "is_coalesced", "is_storage", "is_tensor"})
 
 
 @contextlib.contextmanager

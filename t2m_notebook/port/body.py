@@ -12,19 +12,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
-
-from ..capture.calls import array_of, bind_call, to_arrays
+from ..capture.calls import bind_call
 from ..capture.recording import Branch, Frame, ModuleCall, OpCall, Recording, Ref, flatten, location, refs
 from ..errors import Refused
-from ..rules import Array, Expr, Order, OutputFacts, bind, emit_layer_call, emit_op, op_rule, to_node
-from ..rules.substitute import mentions
+from ..rules import Array, Expr, Order, OutputFacts, emit_op, to_node
 from .arguments import bound_arguments, structure_node
 from .assignments import Key, Raw
 from .branching import write_branch
 from .functions import Functions
-from .invocations import levels
-from .layout import LayoutPlan, Step, is_linear
+from .in_place import InPlace
+from .layout import LayoutPlan, Step
+from .leaf_calls import LeafCalls, where
 from .loops import collapse
 from .names import assigned_names, attribute_name, names_through_returns, variable_name
 from .outlining import outline
@@ -33,8 +31,8 @@ from .rolling import roll_live
 from .scopes import escapes, producers
 from .sizes import name_sizes
 from .statements import arrange
-from .structure import Structure, is_chain, relative
-from .views import CannotFollow, Views
+from .structure import Structure, is_chain
+from .views import Views
 
 
 @dataclass(slots=True)
@@ -107,7 +105,7 @@ class BodyWriter:
         return self._names.get(id(parameter), "")
 
 
-class _Writing:
+class _Writing(InPlace, LeafCalls):
     """The writing of one body."""
 
     def __init__(self, writer: BodyWriter, call: ModuleCall):
@@ -235,7 +233,7 @@ class _Writing:
         step = self.plan.steps[event.index]
         if step.problem:
             if step.outputs or event.mutated:
-                self._fail(f"{step.problem} ({_where(event)})")
+                self._fail(f"{step.problem} ({where(event)})")
             return
         if not step.outputs and not event.mutated:
             return
@@ -246,7 +244,7 @@ class _Writing:
                      for f, order in zip(bound.call.outputs, step.plan.outputs, strict=True)]
             value = emit_op(bound.rule, bound.call, facts).value
         except Refused as refusal:
-            return self._fail(f"{event.name}: {refusal} ({_where(event)})")
+            return self._fail(f"{event.name}: {refusal} ({where(event)})")
         place, names = self._place(event)
         hint = event.name.rpartition(".")[2].strip("_")
         if event.mutated and step.outputs == [after for _, after in event.mutated]:
@@ -261,93 +259,6 @@ class _Writing:
             return
         self._assign(event.outputs, value, names, hint, place, f"t{event.index}")
         self.writer.views.note(event)
-
-    def _made_beside(self, index: int, event: OpCall | ModuleCall) -> bool:
-        """Whether a value was made by the very invocation of a function that ``event`` belongs to."""
-        helpers = self.writer.functions.helpers
-        raw = next((raw for raw in reversed(self.raws) if index in raw.targets), None)
-        own = [frame.identity for frame, _ in levels(event.frames, helpers)]
-        return raw is not None and own == [frame.identity for frame, _ in levels(raw.frames, helpers)]
-
-    def _write_through(self, event: OpCall) -> None:
-        """After a write in place: what the written value is a view of gets its new content."""
-        try:
-            for before, after in event.mutated:
-                for key, build in self.writer.views.after_write(before, after):
-                    base = int(str(key).partition("~")[0])
-                    self.frames = event.frames if self._made_beside(base, event) else ()
-                    self._add([key], to_node(build), hint=self._name_hint(base))
-        except CannotFollow as reason:
-            self._fail(f"a write through a view by {event.name} can't be followed back through {reason} "
-                       f"({_where(event)})")
-
-    def _refresh(self, until: int, event: OpCall | ModuleCall | None = None) -> None:
-        """Values that a write through another view changed are taken anew before they are read."""
-        try:
-            for index, build in self.writer.views.refreshed(until):
-                unseen = [key for key in mentions(to_node(build))[0] if isinstance(key, str) and not self._visible(key)]
-                if unseen:
-                    return self._fail("a write in one module changes a tensor that another one holds")
-                first = self.recording.values[index].previous or index
-                self.frames = event.frames if event is not None and self._made_beside(first, event) else ()
-                self._add([index], to_node(build), hint=self._name_hint(first))
-        except CannotFollow as reason:
-            self._fail(f"a view can't be taken anew through {reason}")
-
-    def _visible(self, key: Key) -> bool:
-        return key in self.made or key in self.local
-
-    def _name_hint(self, index: int) -> str:
-        for raw in reversed(self.raws):
-            if index in raw.targets:
-                return raw.names[0] if len(raw.names) == 1 else raw.hint
-        node = self.local.get(index)
-        return node.id if isinstance(node, ast.Name) else self.recording.values[index].name.rpartition(".")[2] or "x"
-
-    def _leaf(self, event: ModuleCall) -> None:
-        step = self.plan.steps[event.index]
-        if step.problem:
-            return self._fail(f"{step.problem} ({_where(event)})")
-        place, names = self._place(event)
-        hint = attribute_name(event.path.rpartition(".")[2])
-        array = self._arrays(step)
-        tied = self.writer.is_tied(event)
-        below = relative(event.path, self.call.path)
-        try:
-            args, kwargs = to_arrays(event.args, array), to_arrays(event.kwargs, array)
-            if tied or (below is None and _functional_name(event.module)):
-                value = self._as_function(event, step, args)
-            else:
-                layer = step.layer.layer
-                inline = layer.inline is not None and not event.module.state_dict() and not _in_list(event.path)
-                if layer.constructor is None or inline:
-                    value = emit_layer_call(step.layer, Expr(ast.Name("self", ast.Load())), args, kwargs).value
-                else:
-                    self.body.children[event.path] = None
-                    target = Expr(ast.Name(f"$module:{event.path}", ast.Load()))
-                    value = emit_layer_call(step.layer, target, args, kwargs, inline=False).value
-        except Refused as refusal:
-            return self._fail(f"{type(event.module).__name__}: {refusal} ({_where(event)})")
-        if not isinstance(value, (tuple, list)):
-            self.writer.leaf_nodes[event.index] = (to_node(value), refs(event.outputs))
-        self._assign(event.outputs, value, names, hint, place, f"t{event.index}")
-
-    def _as_function(self, event: ModuleCall, step: Step, args) -> Any:
-        name = _functional_name(event.module)
-        if name is None:
-            raise Refused(f"{type(event.module).__name__} shares a weight with another layer", None,
-                          "only Linear and Embedding layers can")
-        rule = op_rule(name)
-        bias = getattr(event.module, "bias", None)
-        weights = [event.module.weight, *([bias] if bias is not None else [])]
-        arrays = [array_of(self.recording, self._parameter(weight)) for weight in weights]
-        values = [self.recording.values[i] for i in step.outputs]
-        facts = [OutputFacts(v.shape, v.dtype, self.plan.orders[i]) for i, v in zip(step.outputs, values, strict=True)]
-        return emit_op(rule, bind(rule, name, (*args, *arrays), {}), facts).value
-
-    def _parameter(self, tensor) -> int:
-        name = self.writer._value_of(tensor)
-        return next(v.index for v in self.recording.values if v.name == name and v.kind == "parameter")
 
     def _child(self, event: ModuleCall) -> None:
         child = self.writer.write(event)
@@ -438,18 +349,3 @@ def returned_values(writer: BodyWriter, call: ModuleCall) -> list[Key]:
     another way."""
     own = list(dict.fromkeys(refs(call.outputs)))
     return own + [index for index in writer.escapes.get(call.index, ()) if index not in own]
-
-
-def _where(event: OpCall | ModuleCall) -> str:
-    place = location(event.frames)
-    return place.text if place else event.path if isinstance(event, ModuleCall) else event.owner.path
-
-
-def _functional_name(module: nn.Module) -> str | None:
-    if is_linear(type(module)):
-        return "torch.nn.functional.linear"
-    return "torch.nn.functional.embedding" if type(module).forward is nn.Embedding.forward else None
-
-
-def _in_list(path: str) -> bool:
-    return path.rpartition(".")[2].isdigit()

@@ -6,6 +6,7 @@ import libcst as cst
 from libcst import matchers as m
 
 PACKAGE = "t2m_notebook"
+UNNAMED = "checkpoint"
 
 
 def remove_checkpoints(source: str) -> str:
@@ -34,6 +35,29 @@ def without_checkpoints(text: str) -> str:
         return remove_checkpoints(text)
     except cst.ParserSyntaxError:
         return text
+
+
+def checkpoint_names(text: str) -> tuple[str, ...]:
+    """The names of the checkpoints in the text of a cell, in their order, each once; :data:`UNNAMED` for one whose name
+    is no plain text. Empty where the cell can't be parsed yet."""
+    if "checkpoint" not in text:
+        return ()
+    try:
+        module = cst.parse_module(text)
+    except cst.ParserSyntaxError:
+        return ()
+    names = _Names()
+    module.visit(names)
+    calls = [call for call in m.findall(module, m.Call()) if names.looks_at(call) is not None]  # type: ignore[arg-type]
+    return tuple(dict.fromkeys(_name_of(call) for call in calls))  # type: ignore[arg-type]
+
+
+def _name_of(call: cst.Call) -> str:
+    given = [a.value for a in call.args if a.keyword is not None and a.keyword.value == "name"] or [
+        a.value for a in call.args[1:] if a.keyword is None]
+    value = given[0].evaluated_value if given and isinstance(given[0], (cst.SimpleString, cst.ConcatenatedString)) \
+        else None
+    return value if isinstance(value, str) and value else UNNAMED
 
 
 class _Names(cst.CSTVisitor):

@@ -17,13 +17,22 @@ from ..capture.recording import ModuleCall, Recording
 from ..rules.substitute import copied
 from .block_source import used_blocks
 from .body import Body, BodyWriter
-from .folding import Fold
+from .init_statements import (
+    PutConstants,
+    argument_hints,
+    assignment,
+    constants_of,
+    folded,
+    length_of,
+    list_display,
+    note_lengths,
+    skeleton,
+)
 from .layout import LayoutPlan
 from .names import RESERVED, attribute_name, variable_name
 from .structure import Structure
 
 _CLASS = "$class:"
-_POSITIONAL = ("in_features", "out_features", "kernel_size")  # what MLX's layers call their first arguments
 
 
 @dataclass(slots=True)
@@ -127,18 +136,19 @@ class ClassWriter:
         listed = any(name.isdigit() for name in children)
         if listed and self.structure.steps(module, ["0"])[0][1] == "layers":
             items: list[ast.expr] = [node or ast.Constant(None) for node in children.values()]
-            statements.append(_assign("layers", _list(items)))
+            statements.append(assignment("layers", list_display(items)))
         else:
-            statements += [_assign(attribute_name(name), node) for name, node in children.items() if node is not None]
+            statements += [assignment(attribute_name(name), node) for name, node in children.items()
+                           if node is not None]
         for name, is_buffer in [*((n, False) for n in module._parameters), *((n, True) for n in module._buffers)]:
             index = self.used_tensors.get(_join(path, name))
             if index is not None:
-                statements.append(_assign(attribute_name(name), self._zeros(index)))
+                statements.append(assignment(attribute_name(name), self._zeros(index)))
                 frozen += [attribute_name(name)] if is_buffer else []
         for body in instance.bodies:
             for name, index in body.constants.items():
                 if name not in frozen:
-                    statements.append(_assign(name, self._zeros(index)))
+                    statements.append(assignment(name, self._zeros(index)))
                     frozen.append(name)
         if frozen:
             statements += ast.parse(f"self.freeze(keys={frozen!r}, recurse=False)").body
@@ -173,7 +183,7 @@ class ClassWriter:
             nodes = [below.get(name, own.get(name)) for name in (module._modules or module._parameters)]
             if all(node is None for node in nodes):
                 return None
-            return _list([node if node is not None else ast.Constant(None) for node in nodes])
+            return list_display([node if node is not None else ast.Constant(None) for node in nodes])
         found = {attribute_name(name): node for name, node in {**below, **own}.items() if node is not None}
         if not found:
             return None
@@ -183,7 +193,7 @@ class ClassWriter:
         instance = self.instances[path]
         group = instance.group
         assert group is not None, path
-        keywords = [ast.keyword(name, _constant(values[instance.position])) for name, values in group.parameters]
+        keywords = [ast.keyword(name, ast.Constant(values[instance.position])) for name, values in group.parameters]
         return ast.Call(ast.Name(group.name, ast.Load()), [], keywords)
 
     # -- sharing ----------------------------------------------------------------------------
@@ -191,12 +201,12 @@ class ClassWriter:
     def _group(self, level: list[Instance]) -> None:
         shared: dict[Any, list[Instance]] = {}
         for instance in level:
-            instance.init = [_fold(s) for s in instance.init]
+            instance.init = [folded(s) for s in instance.init]
             for body in instance.bodies:
-                body.statements = [_fold(s) for s in body.statements]
+                body.statements = [folded(s) for s in body.statements]
                 self._whole_lists(instance, body)
-            key = (type(instance.module), _skeleton(instance.init), *(
-                (tuple(b.parameters), tuple(n for _, n in b.extra), _skeleton(b.statements)) for b in instance.bodies))
+            key = (type(instance.module), skeleton(instance.init), *(
+                (tuple(b.parameters), tuple(n for _, n in b.extra), skeleton(b.statements)) for b in instance.bodies))
             shared.setdefault(key, []).append(instance)
         for instances in shared.values():
             cls = type(instances[0].module)
@@ -216,9 +226,9 @@ class ClassWriter:
         lengths = {}
         for statement in instance.init:
             if isinstance(statement, ast.Assign) and isinstance(statement.value, (ast.List, ast.ListComp)):
-                lengths[ast.unparse(statement.targets[0])] = _length(statement.value)
+                lengths[ast.unparse(statement.targets[0])] = length_of(statement.value)
             elif isinstance(statement, ast.Assign):
-                _nested_lengths(statement.value, ast.unparse(statement.targets[0]), lengths)
+                note_lengths(statement.value, ast.unparse(statement.targets[0]), lengths)
 
         class Whole(ast.NodeTransformer):
             def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
@@ -241,13 +251,13 @@ class ClassWriter:
     def _hoist(self, group: Group) -> None:
         first = group.instances[0]
         roots = [[i.init, *(b.statements for b in i.bodies)] for i in group.instances]
-        columns = list(zip(*[[c for part in parts for c in _constants(part)] for parts in roots], strict=True))
+        columns = list(zip(*[[c for part in parts for c in constants_of(part)] for parts in roots], strict=True))
         names: dict[Any, str] = {}
-        init_count = len(_constants(first.init))
+        init_count = len(constants_of(first.init))
         attributes = {t.attr for s in first.init if isinstance(s, ast.Assign) for t in s.targets
                       if isinstance(t, ast.Attribute)}
         in_body: dict[str, None] = {}
-        hints = _hints(first.init)
+        hints = argument_hints(first.init)
         for position, column in enumerate(columns):
             values = [node.value for node in column]
             if all(type(v) is type(values[0]) and v == values[0] for v in values):
@@ -290,9 +300,9 @@ class ClassWriter:
 
     def _class_node(self, group: Group, first: Instance, replace: dict[int, ast.expr],
                     in_body: list[str]) -> ast.ClassDef:
-        put = _Put(replace)
+        put = PutConstants(replace)
         init = [put.visit(s) for s in first.init]
-        store = [_assign(name, ast.Name(name, ast.Load())) for name in in_body]
+        store = [assignment(name, ast.Name(name, ast.Load())) for name in in_body]
         init[1:1] = store
         arguments = ast.arguments([], [ast.arg("self"), *(ast.arg(name) for name, _ in group.parameters)], None, [], [],
                                   None, [])
@@ -346,84 +356,6 @@ def _root_defaults(body: Body) -> list[ast.expr]:
         else:
             defaults.append(structure_node(value))
     return defaults
-
-
-class _Put(ast.NodeTransformer):
-    def __init__(self, replace: dict[int, ast.expr]):
-        self.replace = replace
-
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        return self.replace.get(id(node), node)
-
-
-def _fold(statement: ast.stmt) -> ast.stmt:
-    return Fold().visit(statement)
-
-
-def _constant(value: Any) -> ast.expr:
-    return ast.Constant(value)
-
-
-def _constants(statements: list[ast.stmt]) -> list[ast.Constant]:
-    return [node for statement in statements for node in ast.walk(statement) if isinstance(node, ast.Constant)]
-
-
-class _Blank(ast.NodeTransformer):
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        return ast.Constant(0 if not isinstance(node.value, str) else node.value)
-
-
-def _skeleton(statements: list[ast.stmt]) -> str:
-    return "\n".join(ast.dump(_Blank().visit(copied(s))) for s in statements)
-
-
-def _hints(statements: list[ast.stmt]) -> dict[int, str]:
-    """What each constant is passed as: ``conv1_stride`` for ``self.conv1 = nn.Conv2d(…, stride=2)``."""
-    names: dict[int, str] = {}
-    for statement in statements:
-        owner = ""
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Attribute):
-            owner = statement.targets[0].attr
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Call):
-                for keyword in node.keywords:
-                    for inner in ast.walk(keyword.value):
-                        if isinstance(inner, ast.Constant) and keyword.arg:
-                            names.setdefault(id(inner), f"{owner}_{keyword.arg}" if owner else keyword.arg)
-                for number, argument in enumerate(node.args):
-                    if isinstance(argument, ast.Constant):
-                        word = _POSITIONAL[number] if number < len(_POSITIONAL) else f"size_{number}"
-                        names.setdefault(id(argument), f"{owner}_{word}" if owner else word)
-    ordered = _constants(statements)
-    return {position: names[id(node)] for position, node in enumerate(ordered) if id(node) in names}
-
-
-def _assign(name: str, value: ast.expr) -> ast.stmt:
-    return ast.Assign([ast.Attribute(ast.Name("self", ast.Load()), name, ast.Store())], value, lineno=0)
-
-
-def _list(items: list[ast.expr]) -> ast.expr:
-    """A list display, or a comprehension when two or more items are the same."""
-    texts = {ast.dump(item) for item in items}
-    if len(items) >= 2 and len(texts) == 1 and not isinstance(items[0], ast.Constant):
-        loop = ast.comprehension(ast.Name("_", ast.Store()), ast.Call(
-            ast.Name("range", ast.Load()), [ast.Constant(len(items))], []), [], 0)
-        return ast.ListComp(items[0], [loop])
-    return ast.List(items, ast.Load())
-
-
-def _length(node: ast.expr) -> int:
-    if isinstance(node, ast.ListComp):
-        return node.generators[0].iter.args[0].value  # type: ignore[attr-defined]
-    return len(node.elts)  # type: ignore[attr-defined]
-
-
-def _nested_lengths(node: ast.expr, base: str, lengths: dict[str, int]) -> None:
-    if isinstance(node, ast.Dict):
-        for key, value in zip(node.keys, node.values, strict=True):
-            _nested_lengths(value, f"{base}[{key.value!r}]", lengths)  # type: ignore[union-attr]
-    elif isinstance(node, (ast.List, ast.ListComp)):
-        lengths[base] = _length(node)
 
 
 def _join(path: str, name: str) -> str:
