@@ -38,6 +38,10 @@ class _Package(ModuleType):
 
 sys.modules[__name__].__class__ = _Package
 
+if "IPython" in sys.modules:  # in a notebook, source lines are told by their cell
+    from .cell_numbers import number_cells_of_this_process
+    number_cells_of_this_process()
+
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.metadata
+import inspect
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from .capture.tensors import deep_tensors
 from .capture.tree import places
 from .coverage import coverage_of
 from .errors import ForwardFailed
+from .inspection.starting import starts_model
 from .types import AnalysisReport, MissingOperation, ModuleNode, shape_text, to_json
 from .types.shown import ShowsItself, Views
 
@@ -129,7 +131,6 @@ def _finished(report: AnalysisReport, started: float) -> AnalysisReport:
 
 
 def _takes_nothing(model: torch.nn.Module) -> bool:
-    import inspect
     try:
         parameters = inspect.signature(model.forward).parameters.values()
     except (TypeError, ValueError):
@@ -138,3 +139,19 @@ def _takes_nothing(model: torch.nn.Module) -> bool:
         return False
     return not any(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
                    for p in parameters) and not any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
+
+
+def as_whole_model(layer: torch.nn.Module) -> torch.nn.Module:
+    """A single layer as a model of one layer, with the layer's own argument names: a port's
+    root is always a class of its own."""
+    @starts_model  # its line is no source of the model
+    def forward(self, *args, **kwargs):
+        return self.layer(*args, **kwargs)
+
+    own = inspect.signature(layer.forward)
+    first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    forward.__signature__ = own.replace(parameters=[first, *own.parameters.values()])  # type: ignore[attr-defined]
+    cls = type(f"{type(layer).__name__}Model", (torch.nn.Module,), {"forward": forward})
+    whole = cls()
+    whole.layer = layer
+    return whole.train(layer.training)

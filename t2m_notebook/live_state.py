@@ -18,7 +18,7 @@ def state_of(port: Port, checks: Mapping[str, CellCheck], stale: Collection[str]
     """The ``state`` message. ``checks`` has the newest check of each class that was edited since the model was
     measured as a whole; ``stale`` the classes that are being checked just now."""
     report = port.last_report
-    root = live_tree(report.tree if report is not None else port.analysis.root, port, checks)
+    root = live_tree(port.with_marks(report.tree) if report is not None else port.analysis.root, port, checks)
     results = report.results if report is not None else ()
     nodes = list(root.walk())
     counts = Counter(node.status.value for node in nodes)

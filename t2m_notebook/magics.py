@@ -19,6 +19,7 @@ from IPython.display import display, publish_display_data
 from torch import nn
 
 from .capture.trace_result import Trace
+from .cell_numbers import number_cells
 from .errors import BadExample, T2MError
 from .gradient_graphs import autograd
 from .magic_completion import OPTIONS, SUBJECTS, complete
@@ -305,6 +306,7 @@ def register(shell) -> None:
     if isinstance(shell.magics_manager.registry.get("T2MMagics"), T2MMagics):
         return
     declare_missing_operators()
+    number_cells(shell)
     magics = T2MMagics(shell)
     shell.register_magics(magics)
     for kind in RESULTS:

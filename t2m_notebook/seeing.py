@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .inspection.starting import starts_model
+
 if TYPE_CHECKING:
     from .capture.operation_trace import BlockRecorder
     from .capture.trace_result import Trace
@@ -68,6 +70,7 @@ def _trace_torch(model: Any, args: Any, kwargs: Mapping[str, Any] | None, values
                      tuple(trace_notes(recorder)), time.perf_counter() - started, versions())
 
 
+@starts_model
 def _trace_mlx(model: Any, args: Any, kwargs: Mapping[str, Any] | None, values: bool) -> Trace:
     import dataclasses
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .analysis import Analysis, Progress, analyze, input_summary, versions
+from .analysis import Analysis, Progress, analyze, as_whole_model, input_summary, versions
 from .capture import Recording, argument_names, check_model, normalise, record
 from .capture.leaves import is_leaf
 from .coverage import coverage_of
@@ -24,17 +24,19 @@ from .parity.choosing import right_at_most_sizes
 from .parity.examples import fresh
 from .parity.process import Worker
 from .parity.recordings import recordings_of
-from .types import AnalysisReport, PortedClass, PortSummary
+from .types import AnalysisReport, ModuleNode, PortedClass, PortSummary
 from .types.shown import ShowsItself, Views
 from .verdicts import judge_of
 
 if TYPE_CHECKING:
     from .capture.trace_result import Trace
+    from .parity.checkpoint_marks import Seen
     from .parity.live import LiveChecks
     from .parity.report import ParityReport
     from .port import LayoutPlan
     from .port.cells import Cell, Cells
     from .types import CellCheck, WeightRow
+    from .types.health import HealthReport
     from .weights.plan import Receipt
 
 __all__ = ["Analysis", "Port", "analyze", "port", "versions"]
@@ -87,21 +89,6 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def as_whole_model(layer: torch.nn.Module) -> torch.nn.Module:
-    """A single layer as a model of one layer, with the layer's own argument names: a port's
-    root is always a class of its own."""
-    def forward(self, *args, **kwargs):
-        return self.layer(*args, **kwargs)
-
-    own = inspect.signature(layer.forward)
-    first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    forward.__signature__ = own.replace(parameters=[first, *own.parameters.values()])  # type: ignore[attr-defined]
-    cls = type(f"{type(layer).__name__}Model", (torch.nn.Module,), {"forward": forward})
-    whole = cls()
-    whole.layer = layer
-    return whole.train(layer.training)
-
-
 class Port(ShowsItself):
     """A ported model: classes, weights, and what was measured of them."""
 
@@ -128,6 +115,7 @@ class Port(ShowsItself):
         self._measured: str = ""  # the text that parity last compared
         self._unsettled: set[str] = set()  # classes edited since the whole model was last compared
         self._listeners: list[Callable[[Port], None]] = []
+        self._health: Seen | None = None  # what the last health run saw at the checkpoints
 
     @property
     def model(self) -> torch.nn.Module:
@@ -179,6 +167,12 @@ class Port(ShowsItself):
         return self._sources[edits]
 
     @property
+    def source_with_checkpoints(self) -> str:
+        """The whole file with the checkpoints of the cells left in: what a health run watches."""
+        from .port.whole_file import file_source
+        return file_source(self.written.groups, self._header(), self.cells.edits)
+
+    @property
     def generated_source(self) -> str:
         """The whole file as it was generated, whatever the cells say now."""
         from .port.whole_file import file_source
@@ -205,11 +199,22 @@ class Port(ShowsItself):
 
     @property
     def analysis(self) -> AnalysisReport:
-        """The module tree as the rules see it, not yet measured."""
+        """The module tree as the rules see it, not yet measured; with the checkpoints in edited cells as marks."""
         if self._analysis is None:
             named = argument_names(self.model, self.args, self.kwargs)
             self._analysis = coverage_of(self.model, self.example, input_summary(named))
-        return self._analysis
+        return dataclasses.replace(self._analysis, root=self.with_marks(self._analysis.root))
+
+    def with_marks(self, root: ModuleNode) -> ModuleNode:
+        """A tree of this port with the checkpoints that are in its cells now, and what they saw last."""
+        from .parity.checkpoint_marks import marked, marks_of
+        return marked(root, marks_of(self, self._health) if "cells" in vars(self) else {})
+
+    def take_checkpoints(self, report: HealthReport) -> None:
+        """Note what a health run of the MLX side saw at the checkpoints: the tree shows it."""
+        from .parity.checkpoint_marks import seen_by_health
+        self._health = seen_by_health(self, report)
+        self._tell()
 
     @property
     def summary(self) -> PortSummary:
@@ -225,7 +230,7 @@ class Port(ShowsItself):
         if self.last_report is None:
             return made
         data = self.last_report.data
-        measured = dataclasses.replace(self.analysis, root=data.root, counts=data.counts)
+        measured = dataclasses.replace(self.analysis, root=self.with_marks(data.root), counts=data.counts)
         return dataclasses.replace(
             made, analysis=measured, ok=data.ok, worst=data.worst, results=data.results, notes=data.notes,
             first_divergence=data.first_divergence, diagnosis=data.diagnosis, seconds=data.seconds)
@@ -278,6 +283,11 @@ class Port(ShowsItself):
         found = self.live.check(name, cell.source, tolerance, explain)
         self._tell()
         return found
+
+    def checked(self, name: str) -> CellCheck | None:
+        """The last check of class ``name``; None where its cell has another text by now, or was not checked."""
+        live = self._live
+        return live.last.get(name) if live is not None and live.texts.get(name) == self.cells[name].source else None
 
     def settle(self, *, tolerance: float = 1.0) -> ParityReport:
         """Compare what the edits since the last time may have changed: their classes, those above

@@ -19,7 +19,7 @@ ENGINE = RULES | {"blocks", "inspection", "capture", "verdicts", "coverage", "we
 FACES = ENGINE | {"analysis", "session", "render", "widgets", "progress", "torchvision_shim", "notebook"}
 # Results show themselves: their representations call the pure functions of render, and load them only then.
 MAY_IMPORT_IN_A_FUNCTION = {
-    "types": {"render"}, "capture": {"render"}, "analysis": {"render"}, "parity": {"render"},
+    "types": {"errors", "render"}, "capture": {"render"}, "analysis": {"render"}, "parity": {"render"},
     "session": {"render", "port_notebook"}}
 MAY_IMPORT = {
     "types": set(),
@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "weights": RULES | {"capture"},
     "port": RULES | {"capture", "weights", "blocks"},
     "parity": RULES | {"inspection", "capture", "weights", "blocks", "port"},
-    "analysis": RULES | {"capture", "coverage"}, "magic_line": BOTTOM,
+    "analysis": RULES | {"inspection", "capture", "coverage"}, "magic_line": BOTTOM,
     "training": ENGINE, "script": RULES, "facts": BOTTOM,
     "session": ENGINE | {"analysis", "training", "script"},
     "gradient_graphs": ENGINE | {"session", "progress"},
@@ -40,8 +40,9 @@ MAY_IMPORT = {
     "widgets": BOTTOM | {"render"},
     "notebook": FACES, "target": FACES, "demo": FACES,
     "magic_completion": {"magic_line"}, "magic_outputs": FACES, "magic_subjects": FACES | {"magic_line", "open_ports"},
-    "magics": FACES | {"magic_completion", "magic_line", "magic_outputs", "magic_subjects", "target", "open_ports",
-                       "gradient_graphs", "seeing"},
+    "magics": FACES | {"cell_numbers", "magic_completion", "magic_line", "magic_outputs", "magic_subjects", "target",
+                       "open_ports", "gradient_graphs", "seeing"},
+    "cell_numbers": BOTTOM,
     "cell_source": BOTTOM, "setup_history": BOTTOM, "check_queue": set(), "open_ports": FACES | {"cell_source"},
     "live_cells": FACES | {"cell_source"}, "live_state": FACES,
     "bridge": FACES | {"cell_source", "check_queue", "live_cells", "live_state", "open_ports"},
@@ -51,7 +52,7 @@ MAY_IMPORT = {
     "cli_porting": FACES | {"cli_verb", "target"},
     "cli_seeing": FACES | {"cli_verb", "gradient_graphs", "seeing", "target"},
     "cli": FACES | {"cli_verb", "cli_porting", "cli_seeing", "doctor"},
-    "__init__": {"session", "seeing", "magics", "magics_cells"},
+    "__init__": {"cell_numbers", "session", "seeing", "magics", "magics_cells"},
 }
 # room -> modules from outside that it must do without
 MUST_NOT_KNOW = {

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from t2m_notebook import cli
+from t2m_notebook.cell_numbers import number_cells
 from t2m_notebook.types import from_json
 from t2m_notebook.types.health import HealthReport
 from t2m_notebook.types.memory import MemoryReport
-from tests.shell_cells import text_of
+from tests.shell_cells import run, text_of
 
 
 class Logarithm(nn.Module):
@@ -34,6 +35,30 @@ def ip(shell):
     shell.user_ns.update(model=Logarithm().eval(), x=torch.ones(2, 4), layer=mlx.nn.Linear(4, 2), a=mx.ones((3, 4)),
                          mx=mx)
     return shell
+
+
+MODEL = """class InACell(torch.nn.Module):
+    def forward(self, x):
+        return torch.log(x - x)
+"""
+
+
+@pytest.mark.parametrize(("name", "above"), [
+    ("<ipython-input-{}-0c3d5f2a9b11>", 0), ("/tmp/ipykernel_71/26296163{}.py", 4)], ids=["terminal", "kernel"])
+def test_a_line_of_a_notebook_is_told_by_its_cell(ip, name, above, monkeypatch) -> None:
+    """The first is how a terminal names its cells, the second how a kernel does."""
+    monkeypatch.setattr(ip.compile, "get_code_name", lambda raw, code, number: name.format(number))
+    number_cells(ip)
+    number = ip.execution_count
+    ip.user_ns["torch"] = torch
+    text_of(ip, "# a line above\n" * above + MODEL + "bad = InACell()")
+    line = f"cell [{number}], line {above + 3}"
+    for verb in ("trace", "health"):
+        assert line in text_of(ip, f"%t2m_{verb} bad x"), verb
+    assert f"cell [{number}], line {above + 2}" in ip.run_cell("%t2m_analyze bad x").result._repr_html_()
+    assert line in text_of(ip, "%t2m_autograd bad x.clone().requires_grad_()")
+    captured, _ = run(ip, "%t2m_analyze bad None", succeeds=False)
+    assert line in captured.stdout and "ipykernel" not in captured.stdout
 
 
 def test_health(ip) -> None:

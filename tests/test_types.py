@@ -23,6 +23,7 @@ from t2m_notebook.types import (
     TensorFacts,
     from_data,
     from_json,
+    places,
     shape_text,
     to_data,
     to_json,
@@ -132,6 +133,26 @@ def test_a_shape_as_text(shape, text):
 @pytest.mark.parametrize("file", ["/a/b/c.py", "C:\\a\\c.py", "c.py"])
 def test_a_location_as_text(file):
     assert SourceLocation(file, 71, 72, 4, 9).text == "c.py:71"
+    assert SourceLocation(file, 71, 72, 4, 9).origin == file
+
+
+@pytest.mark.parametrize(("file", "text"), [
+    ("<ipython-input-5-0c3d5f2a9b11>", "cell [5], line 8"), ("/tmp/ipykernel_71/2629616371.py", "cell, line 8"),
+    ("C:\\Temp\\ipykernel_71\\2629616371.py", "cell, line 8"),
+    ("/home/ipykernel_notes/2629616371.py", "2629616371.py:8"),
+    ("/tmp/ipykernel_71/mine.py", "mine.py:8"), ("<cell Block>", "<cell Block>:8")])
+def test_a_location_in_a_notebook(file, text):
+    assert SourceLocation(file, 8, 8, 0, 4).text == text
+
+
+def test_only_the_shell_knows_the_number_of_a_cell(monkeypatch):
+    monkeypatch.setattr(places, "_shell", None)  # what is there comes back
+    here = SourceLocation("/tmp/ipykernel_71/2629616371.py", 8, 8, 0, 4)
+    places.follow_cells({here.file: 5}.get)
+    assert here.text == "cell [5], line 8" and here.origin == "cell [5]"
+    assert SourceLocation("/a/model.py", 8, 8, 0, 4).text == "model.py:8"
+    places.follow_cells(None)
+    assert here.text == "cell, line 8" and here.origin == "cell"
 
 
 def test_walk_is_depth_first_and_knows_no_recursion_limit():

@@ -64,6 +64,14 @@ export interface TensorFacts {
   dtype: string;
 }
 
+/** A `t2m.checkpoint` in the cell of a module's class; what it saw there, once measured. */
+export interface CheckpointMark {
+  name: string;
+  tensor?: string;
+  span?: string;
+  bad?: string;
+}
+
 /** A module as `AnalysisReport.root` has it; only what is shown here. */
 export interface ModuleNode {
   name: string;
@@ -76,6 +84,7 @@ export interface ModuleNode {
   children?: ModuleNode[];
   shared_with?: string | null;
   max_difference?: number | null;
+  checkpoints?: CheckpointMark[];
 }
 
 export interface Rung {

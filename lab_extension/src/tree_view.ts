@@ -1,7 +1,7 @@
 // The module tree of the side panel, in live colours.
 
 import { element } from './dom';
-import { ModuleNode, PortState } from './messages';
+import { CheckpointMark, ModuleNode, PortState } from './messages';
 import { shortDescription } from './module_words';
 import { differenceText, glyph, isProblem, MEANINGS } from './status';
 import { VirtualList } from './virtual_list';
@@ -109,6 +109,8 @@ export class TreeView {
     const stale = this.stale.has(node.path);
     const about = shortDescription(node.class_name, node.description ?? '');
     const words = `${node.class_name === name ? '' : node.class_name} ${about}`.trim();
+    // The panel is narrow: what is wrong comes first.
+    const marks = [...(node.checkpoints ?? [])].sort((one, other) => Number(!one.bad) - Number(!other.bad));
     const row = element(
       'div',
       't2m-lab-row',
@@ -119,6 +121,9 @@ export class TreeView {
         element('span', 't2m-lab-twisty', opens ? (this.open.has(node.path) ? '▾' : '▸') : ''),
         sign,
         element('span', 't2m-lab-name', name),
+        ...marks.map(mark =>
+          element('span', mark.bad ? 't2m-lab-mark t2m-lab-DIVERGES' : 't2m-lab-mark', shortMark(mark))
+        ),
         element('span', 't2m-lab-dim', ` ${words}`)
       ),
       element('span', `t2m-lab-number t2m-lab-${node.status}`, differenceText(node.max_difference))
@@ -127,12 +132,14 @@ export class TreeView {
     row.id = `${this.name}-${index}`;
     row.dataset.path = node.path;
     row.dataset.status = node.status;
-    row.title = [`${node.path || 'the root'} · ${node.class_name}(${node.description ?? ''})`, state, node.reason].filter(Boolean).join('\n');
+    row.title = [`${node.path || 'the root'} · ${node.class_name}(${node.description ?? ''})`, state, node.reason, ...marks.map(longMark)]
+      .filter(Boolean)
+      .join('\n');
     row.classList.toggle('t2m-lab-stale', stale);
     row.setAttribute('role', 'treeitem');
     row.setAttribute('aria-level', String(depth + 1));
     row.setAttribute('aria-selected', String(node.path === this.selected));
-    row.setAttribute('aria-label', `${name} ${words}, ${stale ? state : node.status.toLowerCase()}`);
+    row.setAttribute('aria-label', [`${name} ${words}`, stale ? state : node.status.toLowerCase(), ...marks.map(shortMark)].join(', '));
     if (opens) {
       row.setAttribute('aria-expanded', String(this.open.has(node.path)));
     }
@@ -208,6 +215,15 @@ export class TreeView {
   private open = new Set<string>();
   private stale = new Set<string>();
   private selected = '';
+}
+
+/** `◆ attn.scores 3 NaN`: a checkpoint and the worst that it saw. */
+function shortMark(mark: CheckpointMark): string {
+  return ['◆', mark.name, mark.bad || mark.span].filter(Boolean).join(' ');
+}
+
+function longMark(mark: CheckpointMark): string {
+  return `◆ ${mark.name}: ${[mark.tensor, mark.span, mark.bad].filter(Boolean).join(', ') || 'not measured'}`;
 }
 
 /** The paths of everything that a module is in, the root's empty path first. */

@@ -283,8 +283,15 @@ def _added(found: ReadGraph, index: dict[int, int], edges_of_roots: list[Any],
     for number, values in parts.items():
         given = [value for value in values if value is not None]
         if given and all(value.numbers is not None for value in given):
-            sums[number] = [math.fsum(column) for column in zip(*(v.numbers for v in given), strict=True)]  # type: ignore
+            sums[number] = [_total(column) for column in zip(*(v.numbers for v in given), strict=True)]  # type: ignore
     return sums
+
+
+def _total(numbers: Sequence[float]) -> float:
+    try:
+        return math.fsum(numbers)
+    except (ValueError, OverflowError):  # −Inf + Inf, which is NaN; a sum beyond the largest float64, which is Inf
+        return sum(numbers)
 
 
 def _adds_up(added: list[float] | None, incoming: TensorValue | None) -> bool | None:

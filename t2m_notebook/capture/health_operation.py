@@ -8,7 +8,8 @@ import sys
 import torch
 
 from ..inspection import checkpoints
-from .frames import USER, frame_kind
+from ..inspection.starting import is_start
+from .frames import LAYER, USER, frame_kind
 from .recording import Frame, locate, source_text
 
 _INSPECTION = os.path.dirname(checkpoints.__file__) + os.sep
@@ -37,10 +38,14 @@ def storage_of(tensor: torch.Tensor) -> int:
 
 
 def user_frame(depth: int) -> Frame | None:
-    """The innermost frame of the user's own code."""
-    frame = sys._getframe(depth)
-    while frame is not None:
-        if frame_kind(frame.f_code) == USER and not frame.f_code.co_filename.startswith(_INSPECTION):
+    """The innermost frame of the user's own code; where there is none in the model (an ``nn.Sequential`` that is
+    the whole of it), the innermost one of torch's layers. None for what this package calculates itself."""
+    frame, layer = sys._getframe(depth), None
+    while frame is not None and not is_start(frame.f_code):
+        kind = frame_kind(frame.f_code)
+        if kind == USER and not frame.f_code.co_filename.startswith(_INSPECTION):
             return Frame(frame.f_code, frame.f_lasti, id(frame))
+        if kind == LAYER and layer is None:
+            layer = Frame(frame.f_code, frame.f_lasti, id(frame))
         frame = frame.f_back
-    return None
+    return layer

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ..errors import BadExample, ForwardFailed
+from ..inspection.starting import starts_model
 from ..types.health import HealthReport
 from .examples import _hint, argument_names, check_example, check_model
 from .health_checks import TorchWatch
@@ -46,6 +47,7 @@ def undisturbed(model: torch.nn.Module) -> Iterator[None]:
                 numpy.random.set_state(numpy_state)
 
 
+@starts_model
 def torch_health(
     model: torch.nn.Module,
     args: tuple,

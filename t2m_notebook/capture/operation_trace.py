@@ -16,11 +16,13 @@ import torch
 from torch import nn
 
 from ..errors import BadExample, ForwardFailed, NotAModule
+from ..inspection.starting import is_start
 from ..types import SourceLocation, Status, TracedOperation, TracedTensor, TraceRow
 from .calls import result_values
 from .examples import argument_names, check_example, forward_failed, normalise
 from .frames import frames_above, function_name
-from .recorder import READS, Recorder, module_calls, run
+from .reads import READS
+from .recorder import Recorder, module_calls, run
 from .recording import ModuleCall, OpCall, Recording, location, refs, source_text
 from .tensor_facts import TensorPlace, is_dense, place_of, summarise
 from .tensors import unrecorded, version_of, writes
@@ -86,13 +88,13 @@ class TraceRecorder(Recorder):
 
 def _written_at(event: OpCall | ModuleCall) -> SourceLocation | None:
     """Where the model's source makes the call. A step of an ``nn.Sequential`` is made by its loop in
-    torch: then where the whole is called."""
+    torch: then where the whole is called, or that loop where the model itself is one."""
     if isinstance(event, ModuleCall) and event.parent is None:
         return None  # a model that is one layer: its caller is no source of the model
     while isinstance(event, ModuleCall) and event.frames and event.parent is not None \
-            and event.frames[0].code is nn.Sequential.forward.__code__:
+            and event.parent.parent is not None and event.frames[0].code is nn.Sequential.forward.__code__:
         event = event.parent
-    return location(event.frames)
+    return None if event.frames and is_start(event.frames[0].code) else location(event.frames)
 
 
 def error_text(error: BaseException) -> str:

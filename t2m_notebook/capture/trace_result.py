@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ..errors import MissingPackage
 from ..types import Status, TraceData, TraceRow, to_json
 from ..types.shown import ShowsItself, Views
+from ..types.tables import data_frame
 
 
 class Trace(ShowsItself):
@@ -66,13 +66,9 @@ class Trace(ShowsItself):
         return to_json(self.data, indent)
 
     def to_pandas(self) -> Any:
-        """A ``pandas.DataFrame``, one line a row. Raises :class:`MissingPackage` where pandas is not installed."""
-        try:
-            import pandas
-        except ImportError:
-            raise MissingPackage("to_pandas needs pandas, which is not installed here: pip install pandas. "
-                                 "trace.rows and trace.to_json() hold the same.") from None
-        return pandas.DataFrame([_record(row) for row in self.rows], columns=list(_record(None)))
+        """A ``pandas.DataFrame``, one line a row. Raises :class:`~t2m_notebook.errors.MissingPackage` where pandas is
+        not installed."""
+        return data_frame([_record(row) for row in self.rows], list(_record(None)))
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -17,7 +17,10 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
+from .starting import is_start
+
 _MLX = os.path.dirname(nn.__file__).removesuffix("nn")
+_LAYERS = os.path.join(_MLX, "nn", "layers") + os.sep
 _HERE = os.path.dirname(__file__) + os.sep
 _FUNCTION = type(mx.exp)
 _METHOD = type(mx.array.__dict__["sum"])
@@ -59,14 +62,18 @@ def arrays_of(value: Any) -> Iterator[mx.array]:
 
 
 def user_frame(depth: int) -> tuple[Any, int] | None:
-    """``(code, instruction)`` of the innermost frame outside MLX and this package's own wrappers."""
-    frame = sys._getframe(depth)
-    while frame is not None:
+    """``(code, instruction)`` of the innermost frame outside MLX and this package's own wrappers; where there is none
+    in the model (an ``nn.Sequential`` that is the whole of it), of the innermost one of MLX's layers. None for what
+    this package calculates itself."""
+    frame, layer = sys._getframe(depth), None
+    while frame is not None and not is_start(frame.f_code):
         file = frame.f_code.co_filename
         if not file.startswith((_HERE, _MLX)):
             return frame.f_code, frame.f_lasti
+        if layer is None and file.startswith(_LAYERS):
+            layer = frame.f_code, frame.f_lasti
         frame = frame.f_back
-    return None
+    return layer
 
 
 class Calls:

@@ -284,7 +284,7 @@ class MLXWatch(Judgement, Calls):
     def _checkpoint(self, x: Any, name: str) -> None:
         if is_float(x) and not self.inside:
             with self.quiet():
-                self._marks.append((name, self.owner[0], user_frame(4), Seen(Later(x, name, True))))
+                self._marks.append((name, self.owner[0], user_frame(3), Seen(Later(x, name, True))))
 
     @property
     def report(self) -> HealthReport:

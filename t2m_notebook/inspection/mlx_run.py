@@ -13,8 +13,10 @@ from ..types.health import HealthReport
 from .mlx_calls import arrays_of
 from .mlx_health import MLXWatch
 from .mlx_values import is_float
+from .starting import starts_model
 
 
+@starts_model
 def mlx_health(
     model: nn.Module,
     args: tuple,

@@ -119,15 +119,16 @@ def _positions(code: CodeType) -> tuple[tuple[int | None, ...], ...]:
 
 
 @cache
-def _place(code: CodeType, instruction: int) -> tuple[SourceLocation | None, str]:
+def _place(code: CodeType, file: str, instruction: int) -> tuple[SourceLocation | None, str]:
+    """``file`` is the code's: codes of equal functions in two files are equal."""
     spots = _positions(code)
     at = instruction // 2
     if at >= len(spots) or spots[at][0] is None:
         return None, ""
     line, end_line, column, end_column = spots[at]
     end_line, column, end_column = end_line or line, column or 0, end_column or 0
-    place = SourceLocation(code.co_filename, line, end_line, column, end_column, code.co_qualname)  # type: ignore
-    raw = [linecache.getline(code.co_filename, n).encode() for n in range(line, end_line + 1)]  # type: ignore
+    place = SourceLocation(file, line, end_line, column, end_column, code.co_qualname)  # type: ignore
+    raw = [linecache.getline(file, n).encode() for n in range(line, end_line + 1)]  # type: ignore
     if not raw or not raw[0]:
         return place, ""
     raw[-1] = raw[-1][:end_column] if end_column else raw[-1]
@@ -138,4 +139,4 @@ def _place(code: CodeType, instruction: int) -> tuple[SourceLocation | None, str
 
 def place_in_source(frame: FrameType | None) -> tuple[SourceLocation | None, str]:
     """The span and the text of the expression that ``frame`` stands at."""
-    return (None, "") if frame is None else _place(frame.f_code, frame.f_lasti)
+    return (None, "") if frame is None else _place(frame.f_code, frame.f_code.co_filename, frame.f_lasti)

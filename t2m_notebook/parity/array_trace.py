@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from ..inspection.mlx_calls import arrays_of
+from ..inspection.starting import is_start
 from ..types import SourceLocation, TracedOperation, TracedTensor
 from . import array_wrapping
 from .array_facts import layout_of, place_in_source, summarise
@@ -326,15 +328,20 @@ def _flat_parameters(module: nn.Module) -> list[tuple[str, mx.array]]:
 
 
 def _caller() -> FrameType | None:
-    """The first frame that is neither MLX's nor the tracer's."""
+    """The first frame that is neither MLX's nor the tracer's; where there is none in the model (an ``nn.Sequential``
+    that is the whole of it), the first one of MLX's layers."""
     frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
+    layer = None
+    while frame is not None and not is_start(frame.f_code):
         name = frame.f_code.co_filename
         if name not in _OURS and not name.startswith(_MLX):
             return frame
+        if layer is None and name.startswith(_LAYERS):
+            layer = frame
         frame = frame.f_back
-    return None
+    return layer
 
 
 _MLX = str(next(iter(nn.__path__))).rsplit("nn", 1)[0]
+_LAYERS = os.path.join(_MLX, "nn", "layers") + os.sep
 _OURS = (__file__, array_wrapping.__file__)

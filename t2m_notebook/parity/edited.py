@@ -16,7 +16,7 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 
 from .cell_text import WrongText, binds, compiled, line_in, said, torch_hint, undefined_names, weights_said
-from .checkpoints import Checkpoints
+from .checkpoints import Checkpoints, marks
 from .compare import compare
 from .results import arrays_in
 from .statements import WATCH, Watched
@@ -69,7 +69,7 @@ class Bench:
         """Check one class with the given text on every configuration that it has."""
         name, source, tolerance = request["class"], request["source"], request.get("tolerance") or 1.0
         before = _snapshot()
-        self.points.seen.clear()
+        self.points.start()
         started = time.perf_counter()
         answer: dict[str, Any] = {"ok": True, "state": "proven", "message": "", "line": None, "results": [],
                                   "weights": []}
@@ -87,7 +87,8 @@ class Bench:
             answer["state"] = "diverges"
         answer["milliseconds"] = 1e3 * (time.perf_counter() - started)
         answer["left"] = self._torch_left(source) if answer["state"] != "proven" else []
-        answer["left"] += self.points.marks(source)
+        answer["checkpoints"] = self.points.found()
+        answer["left"] += marks(source, answer["checkpoints"])
         answer["dirty"] = _changed(before)
         return answer
 
@@ -247,6 +248,8 @@ class Bench:
             # the badge must not wait: what there is no time for is left to the check of the whole model
             if seconds is not None and first and time.perf_counter() - started > seconds:
                 break
+            # what the model itself gave the module is shown, not what it was tried on besides
+            self.points.at(None if trial["number"] else check["path"])
             found = self.verdict(self.run(names, module, check, trial), trial["wanted"], tolerance)
             if found["ok"] and "noise" in trial:
                 found = _tighter(found, trial["noise"], tolerance)

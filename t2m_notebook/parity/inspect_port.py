@@ -27,7 +27,10 @@ def port_health(port: Port, *, backward: bool = False) -> HealthReport:
 
     Raises :class:`WorkerFailed` when that process crashes or hangs, :class:`NotPortable` for a port with gaps.
     """
-    return from_data(HealthReport, _inspect(port, {"do": "health", "backward": backward}))
+    found = from_data(HealthReport, _inspect(port, {"do": "health", "backward": backward,
+                                                    "source": port.source_with_checkpoints}))
+    port.take_checkpoints(found)
+    return found
 
 
 def port_memory(port: Port, **options: Any) -> MemoryReport:
@@ -44,7 +47,8 @@ def _inspect(port: Port, request: dict[str, Any]) -> dict[str, Any]:
         raise NotPortable(f"the MLX side can't run: {port.problems[0]}")
     with tempfile.TemporaryDirectory(prefix="t2m_") as folder:
         write_files(port, Path(folder))
-        request |= {"folder": folder, "source": port.source, "arguments": call_text(port, 'example["input.{}"]')}
+        request = {"source": port.source, **request, "folder": folder,
+                   "arguments": call_text(port, 'example["input.{}"]')}
         answer = run_alone("t2m_notebook.parity.inspect_mlx", request)
     if not answer["ok"]:
         raise WorkerFailed(f"the MLX side raised {answer['error']}")

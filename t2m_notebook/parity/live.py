@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..capture.recording import ModuleCall, Recording, refs
 from ..errors import WorkerFailed
-from ..types import CellCheck, Fix, Mark, ParityResult, Status
+from ..types import CellCheck, CheckpointMark, Fix, Mark, ParityResult, Status
 from .live_setup import live_setup, small_recording
 from .live_worker import LiveWorker, line_of
 from .weight_rows import weight_rows
@@ -25,6 +25,7 @@ class LiveChecks:
     def __init__(self, port: Port):
         self.port = port
         self.last: dict[str, CellCheck] = {}  # the newest check of each class
+        self.texts: dict[str, str] = {}  # what was checked then
         self._folder = Path(tempfile.mkdtemp(prefix="t2m_values_"))
         self._setup: dict[str, Any] | None = None
         self._lock = threading.Lock()
@@ -83,7 +84,7 @@ class LiveChecks:
                               message=str(failure), line=line, marks=marks)
         else:
             found = self._read(name, answer)
-        self.last[name] = found
+        self.last[name], self.texts[name] = found, source
         if explain and found.state in ("diverges", "error"):
             found = self.explain(name, source, tolerance)
         return found
@@ -190,9 +191,10 @@ class LiveChecks:
         line = answer["line"]
         marks = (*((Mark(line, message),) if line else ()), *(Mark(**mark) for mark in answer["left"]))
         rows = weight_rows(self.port, answer["weights"])
+        points = tuple(CheckpointMark(**one) for one in answer["checkpoints"])
         return CellCheck(name, state, text, max(numbers, default=None), worst["allowed"] if worst else None,
                          self._instances(name), self._covered(results), answer["milliseconds"], message, line, marks,
-                         (), rows)
+                         (), rows, points)
 
     def _explained(self, found: CellCheck, answer: dict[str, Any]) -> CellCheck:
         fixes = tuple(Fix(**fix) for fix in answer["fixes"])

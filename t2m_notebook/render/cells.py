@@ -18,8 +18,9 @@ from t2m_notebook.render.words import (
     short_description,
     visible,
 )
-from t2m_notebook.types import AnalysisReport, ModuleNode, OperationNode, Status, shape_text
+from t2m_notebook.types import AnalysisReport, CheckpointMark, ModuleNode, OperationNode, Status, shape_text
 
+CHECKPOINT = "◆"  # what marks a module whose cell holds a t2m.checkpoint
 STRUCTURE_ALONE = ("From structure alone: no example was run, so shapes, calls and operations are "
                    "not known. Pass an example input to see them.")
 TRAIN_MODE = "Recorded in train mode: dropout is random and batch norm uses the batch's own statistics."
@@ -39,6 +40,8 @@ class Cells:
     bytes: str = ""
     difference: str = ""
     reason: str = ""
+    marks: str = ""  # checkpoints in the cell of its class: "◆ attn.scores -0.17 … 3.2"
+    alarms: str = ""  # those with NaN or Inf in them: "◆ attn.scores 3 NaN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,28 @@ def _row_cells(fold: Fold, node: ModuleNode, from_structure: bool) -> Cells:
         bytes=bytes_text(node.parameter_bytes * counted) if node.parameter_bytes else "",
         difference=difference_text(fold.max_difference),
         reason=visible(node.reason),
+        marks="  ".join(mark_text(fold, mark) for mark in fold_marks(fold) if not mark.bad),
+        alarms="  ".join(mark_text(fold, mark) for mark in fold_marks(fold) if mark.bad),
     )
+
+
+def fold_marks(fold: Fold) -> tuple[CheckpointMark, ...]:
+    """The checkpoints of a line's modules, each once: the worst of what was measured."""
+    worst: dict[str, CheckpointMark] = {}
+    for node in fold.members:
+        for mark in node.checkpoints:
+            known = worst.get(mark.name)
+            if known is None or (bool(mark.bad), bool(mark.tensor)) > (bool(known.bad), bool(known.tensor)):
+                worst[mark.name] = mark
+    return tuple(worst.values())
+
+
+def mark_text(fold: Fold, mark: CheckpointMark, whole: bool = False) -> str:
+    """``◆ attn.scores 3 NaN``: a checkpoint and the worst that it saw, in which of folded modules; the ``whole`` of it
+    has shape, dtype and range."""
+    said = mark.text if whole else f"{mark.name} {mark.finding}".rstrip()
+    where = f" in {mark.path}" if fold.count > 1 and mark.tensor else ""
+    return visible(f"{CHECKPOINT} {said}{where}")
 
 
 def _children_summary(node: ModuleNode) -> str:

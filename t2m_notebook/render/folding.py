@@ -107,6 +107,7 @@ def _own_facts(node: ModuleNode) -> tuple:
         node.location, tuple(t.text for t in node.outputs),
         tuple((p.name, p.facts.text, p.kind, p.trainable, p.tied_to) for p in node.parameters),
         tuple((o.name, o.status, o.reason, o.source, o.mlx) for o in node.operations),
+        tuple(mark.name for mark in node.checkpoints),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import typing
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ from html import escape
 from t2m_notebook.render.parity import card_html, fold_html
 from t2m_notebook.render.style import TERMINAL
 from t2m_notebook.render.words import clip, plural, visible
-from t2m_notebook.types import Status, shape_text
+from t2m_notebook.types import Status, shape_text, worst
 from t2m_notebook.types.health import ABSORBED, BAD, INTENDED, Finding, HealthReport, TensorHealth
 
 if typing.TYPE_CHECKING:
@@ -127,7 +128,14 @@ def sections(report: HealthReport) -> list[tuple[str, Status, list[str]]]:
         [f"{_named(t)}: {t.ranges.denormals:,} of {t.ranges.count:,}" for t in report.denormal],
     )
     add("Dead or saturated activations", Status.PARTIAL, [f"{_named(t)}: {t.note}" for t in report.dead])
-    add("Checkpoints", Status.PROVEN, [f"{t.mark}: {t.ranges.text}" for t in report.checkpoints])
+    add(
+        "Checkpoints",
+        worst(map(row_status, report.checkpoints)),
+        [
+            f"{t.mark}{f' in {t.path}' if t.path else ''}: {dataclasses.replace(t.ranges, name='').text}"
+            for t in report.checkpoints
+        ],
+    )
     return [(title, status, [visible(line) for line in lines]) for title, status, lines in found]
 
 

@@ -17,7 +17,7 @@ TERMINAL = {Status.PROVEN: "green", Status.MAPPED: "blue", Status.PARTIAL: "yell
 _MONO = 'ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace'
 _UI = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
 
-_LIGHT = {"proven": "#00795c", "mapped": "#0b68b0", "partial": "#a86400", "diverges": "#c2410c",
+_LIGHT = {"proven": "#00795c", "mapped": "#0b68b0", "partial": "#925600", "diverges": "#c2410c",
           "refused": "#8a2be2", "missing": "#b0004e", "unseen": "#7d868f", "bg": "#fff",
           "fg": "#1f2328", "dim": "#656d76", "accent": "#1976d2"}
 _DARK = {"proven": "#4cc9a0", "mapped": "#5cb3f0", "partial": "#f0b13c", "diverges": "#ff8a5c",
@@ -97,6 +97,9 @@ STATIC = """
 .t2m-static .t2m-inside { margin-left: 18px; border-left: 1px solid var(--t2m-line); }
 .t2m-static .t2m-badge { margin-left: 4px; padding: 0 5px; border: 1px solid var(--t2m-line);
   border-radius: 3px; background: var(--t2m-bg2); color: var(--t2m-dim); font-size: 11px; }
+.t2m-static .t2m-mark { margin-left: 4px; color: var(--t2m-mapped); }
+.t2m-static .t2m-mark.t2m-DIVERGES { color: var(--t2m-diverges); }
+.t2m-static .t2m-ops .t2m-mark { margin-left: 0; }
 .t2m-static .t2m-ops { margin: 0 12px 4px 22px; border-left: 2px solid var(--t2m-line); padding-left: 8px; }
 .t2m-static .t2m-ops div { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 19px; }
 """

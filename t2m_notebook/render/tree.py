@@ -11,8 +11,10 @@ from html import escape
 
 from t2m_notebook.render.cells import (
     Cells,
+    fold_marks,
     is_origin,
     is_problem,
+    mark_text,
     operation_text,
     overview,
     row_cells,
@@ -29,7 +31,7 @@ if typing.TYPE_CHECKING:
 DEEPEST_INDENT = 24  # lines nested deeper keep this indent and say their depth in figures
 MOST_OPERATIONS = 60  # of one module, in static HTML
 _ASCII = str.maketrans({"✓": "+", "●": "o", "◐": "~", "✗": "x", "–": "-", "×": "x", "…": "..",
-                        "→": "->", "·": "|", "│": "|", "├": "|", "└": "`", "─": "-", "≠": "!="})
+                        "→": "->", "·": "|", "│": "|", "├": "|", "└": "`", "─": "-", "≠": "!=", "◆": "*"})
 
 
 def tree_text(report: AnalysisReport, width: int = 100, depth: int | None = None, unicode: bool = True,
@@ -60,7 +62,7 @@ def _header_lines(report: AnalysisReport) -> list[str]:
 
 
 def _table(report: AnalysisReport, depth: int | None, limit: int | None,
-           operations: bool) -> list[tuple[Row, Cells, list[tuple[Status, str]]]]:
+           operations: bool) -> list[tuple[Row, Cells, list[Remark]]]:
     """Each line with its cells and the remarks to write under it."""
     table = []
     for row in folded_rows(report.root, depth, limit):
@@ -69,19 +71,33 @@ def _table(report: AnalysisReport, depth: int | None, limit: int | None,
     return table
 
 
-def _remarks(row: Row, cells: Cells, operations: bool) -> list[tuple[Status, str]]:
-    """Why the node has its status, and the operations in it that say so."""
+class Remark(typing.NamedTuple):
+    """A line under a module's own."""
+
+    text: str
+    colour: str  # as rich has it
+
+
+def _remark(status: Status, text: str) -> Remark:
+    return Remark(f"{status.glyph} {text}", TERMINAL[status])
+
+
+def _remarks(row: Row, cells: Cells, operations: bool) -> list[Remark]:
+    """The checkpoints in the node's cell, why it has its status, and the operations in it that say so."""
     node, remarks = row.fold.first, []
     try:
+        for mark in fold_marks(row.fold):
+            colour = TERMINAL[Status.DIVERGES if mark.bad else Status.MAPPED]
+            remarks.append(Remark(mark_text(row.fold, mark, whole=True), colour))
         listed = [(o.status, _operation_line(o, node)) for o in node.operations
                   if operations or (is_problem(o.status) and o.child is None)]
         # "No rule for x" above the line that says so about x would be said twice.
         told = cells.status in (Status.MISSING, Status.REFUSED) and cells.status in dict(listed)
         if cells.reason and is_origin(node) and not told:
-            remarks.append((cells.status, cells.reason))
-        remarks += listed
+            remarks.append(_remark(cells.status, cells.reason))
+        remarks += [_remark(status, text) for status, text in listed]
     except Exception as error:
-        remarks.append((Status.MISSING, cells.reason or visible(f"{type(error).__name__}: {error}")))
+        remarks.append(_remark(Status.MISSING, cells.reason or visible(f"{type(error).__name__}: {error}")))
     return remarks
 
 
@@ -110,7 +126,7 @@ def _aligned(table: list, columns: int, write: typing.Callable[[str], str]) -> l
     for (row, _, remarks), (rails, text), figure in zip(table, labels, figures, strict=True):
         lines.append(_columns(clip(text, room), figure, room, sizes))
         under = rails.replace("├─", "│ ").replace("└─", "  ")
-        lines += [clip(f"{under}    {s.glyph} {text}", columns) for s, text in remarks]
+        lines += [clip(f"{under}    {remark.text}", columns) for remark in remarks]
         if row.hidden_rows:
             lines.append(f"{under}    … {plural(row.hidden_rows, 'more line')} inside")
     return lines
@@ -200,9 +216,8 @@ def tree_rich(report: AnalysisReport, *, depth: int | None = None, limit: int | 
         table.add_row(label, Text(cells.shape, "dim"), Text(cells.parameters, "dim"),
                       Text(cells.bytes, "dim"), Text(cells.difference, colour))
         under = rails.replace("├─", "│ ").replace("└─", "  ")
-        for status, text in remarks:
-            remark = (f"{status.glyph} {text}", TERMINAL[status])
-            table.add_row(Text.assemble((f"{under}    ", "dim"), remark))
+        for remark in remarks:
+            table.add_row(Text.assemble((f"{under}    ", "dim"), (remark.text, remark.colour)))
         if row.hidden_rows:
             table.add_row(Text(f"{under}    … {plural(row.hidden_rows, 'more line')} inside", "dim"))
     legend = Text(" · ").join(
@@ -274,6 +289,8 @@ def _html_line(tag: str, cells: Cells, deep: str, row: Row) -> str:
     kind = " ".join(word for word in (cells.class_name, cells.description) if word)
     badge = f' <span class="t2m-badge">{escape(cells.badge)}</span>' if cells.badge else ""
     path = escape(visible(getattr(row.fold.first, "path", "")))
+    badge += "".join(f' <span class="t2m-mark{colour}">{escape(text)}</span>'
+                     for text, colour in ((cells.alarms, " t2m-DIVERGES"), (cells.marks, "")) if text)
     return (
         f'<{tag} class="t2m-row"><span title="{path}"><span class="t2m-twisty"></span>{deep}'
         f'<span class="t2m-glyph t2m-{cells.status}">{cells.status.glyph}</span> '
@@ -289,6 +306,8 @@ def _html_inside(row: Row, cells: Cells) -> str:
     """What a node opens to: where it is, why it has its status, what maps to what."""
     node, lines = row.fold.first, []
     try:
+        lines += [f'<div class="t2m-mark{" t2m-DIVERGES" * bool(mark.bad)}">'
+                  f'{escape(mark_text(row.fold, mark, whole=True))}</div>' for mark in fold_marks(row.fold)]
         if cells.reason:
             lines.append(_html_remark(cells.status, cells.reason))
         lines += [_html_operation(operation, node) for operation in node.operations[:MOST_OPERATIONS]]

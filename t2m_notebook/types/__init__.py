@@ -16,9 +16,11 @@ from typing import Any, Union
 
 from .live import CHECK_GLYPHS as CHECK_GLYPHS
 from .live import CellCheck as CellCheck
+from .live import CheckpointMark as CheckpointMark
 from .live import Fix as Fix
 from .live import Mark as Mark
 from .live import WeightRow as WeightRow
+from .places import cell_name
 
 
 class Status(enum.StrEnum):
@@ -97,8 +99,16 @@ class SourceLocation:
 
     @property
     def text(self) -> str:
-        """``file.py:71`` with the folder left out."""
+        """``file.py:71`` with the folder left out; in a notebook ``cell [5], line 8``."""
+        cell = cell_name(self.file)
+        if cell:
+            return f"{cell}, line {self.line}"
         return f"{self.file.replace(chr(92), '/').rsplit('/', 1)[-1]}:{self.line}"
+
+    @property
+    def origin(self) -> str:
+        """The file with its folder; in a notebook ``cell [5]``."""
+        return cell_name(self.file) or self.file
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +163,7 @@ class ModuleNode:
     shared_with: str | None = None  # path of the first occurrence of the same module
     training: bool = False
     max_difference: float | None = None  # measured |mlx - torch|, when parity ran
+    checkpoints: tuple[CheckpointMark, ...] = ()  # in the cell of its class, while that is being edited
 
     def walk(self) -> typing.Iterator[ModuleNode]:
         """The node and everything below it, depth first, without recursion limits."""

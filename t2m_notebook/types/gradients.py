@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import SourceLocation, TensorFacts, from_json, to_json
+from .tables import data_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +196,11 @@ class GradientGraph:
         return from_json(cls, text)
 
     def to_pandas(self) -> Any:
-        """A row for each step of the backward pass. Raises ``ImportError`` where pandas is not installed."""
-        import pandas
-
+        """A row for each step of the backward pass. Raises :class:`~t2m_notebook.errors.MissingPackage` where pandas is
+        not installed."""
         from t2m_notebook.render.autograd import Words, value_text
         words = Words(self)
-        return pandas.DataFrame([{
+        return data_frame([{
             "step": node.index + 1, "name": node.label, "operation": node.operation, "expression": node.expression,
             "module": node.module, "shape": node.outputs[0].shape if node.outputs else None,
             "dtype": node.outputs[0].dtype if node.outputs else "",

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import SourceLocation, from_json, shape_text, to_json
 from .shown import ShowsItself, Views
+from .tables import data_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +215,9 @@ class HealthReport(ShowsItself):
         return from_json(cls, text)
 
     def to_pandas(self) -> Any:
-        """One row a measured tensor. Needs pandas."""
-        import pandas
-
-        return pandas.DataFrame(
+        """One row a measured tensor. Raises :class:`~t2m_notebook.errors.MissingPackage` where pandas is not
+        installed."""
+        return data_frame(
             [
                 {
                     "framework": report.framework,

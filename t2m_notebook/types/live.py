@@ -49,6 +49,28 @@ class WeightRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointMark:
+    """A ``t2m.checkpoint(x, name)`` in an edited cell, at one module of its class; what it saw there, once measured."""
+
+    name: str
+    path: str = ""  # of the module; empty for the model itself
+    tensor: str = ""  # "(2, 9, 32) float32"
+    span: str = ""  # of the finite values: "-0.17 … 3.2"
+    bad: str = ""  # "3 NaN, 1 +Inf"
+
+    @property
+    def finding(self) -> str:
+        """The worst of it in a few words: NaN and Inf where there are some, else the range; empty if not measured."""
+        return self.bad or self.span
+
+    @property
+    def text(self) -> str:
+        """``attn.scores: (2, 9, 32) float32, -0.17 … 3.2, 3 NaN``."""
+        found = ", ".join(part for part in (self.tensor, self.span, self.bad) if part)
+        return f"{self.name}: {found or 'not measured'}"
+
+
+@dataclass(frozen=True, slots=True)
 class CellCheck:
     """What checking one class came to."""
 
@@ -65,6 +87,7 @@ class CellCheck:
     marks: tuple[Mark, ...] = ()
     fixes: tuple[Fix, ...] = ()
     weights: tuple[WeightRow, ...] = ()
+    checkpoints: tuple[CheckpointMark, ...] = ()  # of the modules that were run, the worst of each
 
     @property
     def ok(self) -> bool:

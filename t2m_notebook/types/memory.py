@@ -8,6 +8,7 @@ from typing import Any
 
 from . import SourceLocation, from_json, to_json
 from .shown import ShowsItself, Views
+from .tables import data_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +157,9 @@ class MemoryReport(ShowsItself):
         return from_json(cls, text)
 
     def to_pandas(self) -> Any:
-        """One row a part. Needs pandas; ``modules`` make a table of their own."""
-        import pandas
-
-        return pandas.DataFrame(
+        """One row a part; ``modules`` make a table of their own. Raises :class:`~t2m_notebook.errors.MissingPackage`
+        where pandas is not installed."""
+        return data_frame(
             [
                 {"framework": side.framework, **dataclasses.asdict(part)}
                 for side in (self, self.mlx)

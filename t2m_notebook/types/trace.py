@@ -94,7 +94,7 @@ class TraceRow:
 
     @property
     def line(self) -> str:
-        """``model.py:71``."""
+        """``model.py:71``; in a notebook ``cell [5], line 71``."""
         return self.operation.location.text if self.operation.location else ""
 
     @property

@@ -70,7 +70,7 @@ def node_detail(node: GradientNode, words: Words) -> dict[str, Any]:
         "saved": saved, "settings": [f"{visible(k)} = {visible(v)}" for k, v in node.settings.items()],
         "module": node.module, "measured": node.module_measured,
         "source": visible(node.source), "where": visible(node.location.text) if node.location else "",
-        "file": visible(node.location.file) if node.location else "", "problem": visible(node.problem),
+        "file": visible(node.location.origin) if node.location else "", "problem": visible(node.problem),
         "sends": [[one.target, one.name, one.local, one.amount] for one in words.step(node.index).sent],
     }
     return {key: value for key, value in detail.items() if value not in ("", [], None)}

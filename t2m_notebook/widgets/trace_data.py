@@ -77,6 +77,6 @@ def _side(name: str, side: TracedOperation) -> dict[str, Any]:
     place = side.location
     return {"framework": name, "name": visible(short_name(side.name)), "full": visible(side.name),
             "path": visible(side.path), "where": visible(place.text) if place else "",
-            "file": visible(place.file) if place else "", "source": visible(side.source),
+            "file": visible(place.origin) if place else "", "source": visible(side.source),
             "tensors": [tensor_line("in", tensor) for tensor in side.inputs] + [
                 tensor_line("out", tensor) for tensor in side.outputs]}

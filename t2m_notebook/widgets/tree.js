@@ -117,10 +117,12 @@ function render({ model, el }) {
     row.setAttribute("role", "treeitem");
     row.setAttribute("aria-level", depth + 1);
     row.setAttribute("aria-selected", selected);
-    row.setAttribute("aria-label", `${texts.name} ${texts.class_name}, ${status.toLowerCase()}`);
+    row.setAttribute("aria-label", [`${texts.name} ${texts.class_name}`, status.toLowerCase(), texts.alarms, texts.marks]
+      .filter(Boolean).join(", "));
     if (filter && id >= 0 && !filter.match[id]) row.classList.add("t2m-context");
     const label = make("span", "t2m-label");
-    label.title = `${tree.path(node) || "the root"} · ${texts.class_name} ${texts.description}`.trim();
+    label.title = [`${tree.path(node) || "the root"} · ${texts.class_name} ${texts.description}`.trim(), texts.alarms,
+      texts.marks].filter(Boolean).join("\n");
     const indent = make("span", "t2m-indent");
     indent.style.width = `${Math.min(depth, DEEPEST_INDENT) * 16}px`;
     const twisty = make("span", "t2m-twisty", canOpen(id) ? (isOpen(id) ? "▾" : "▸") : "");
@@ -130,6 +132,8 @@ function render({ model, el }) {
     label.append(make("span", "t2m-name", texts.name), " ",
       make("span", "t2m-dim", `${texts.class_name} ${texts.description}`.trim()));
     if (texts.badge) label.append(" ", make("span", "t2m-badge", texts.badge));
+    if (texts.alarms) label.append(" ", make("span", "t2m-mark t2m-DIVERGES", texts.alarms));
+    if (texts.marks) label.append(" ", make("span", "t2m-mark", texts.marks));
     const bytes = make("span", "t2m-right t2m-dim t2m-bytes", texts.bytes);
     const parameters = make("span", "t2m-right t2m-dim", texts.parameters);
     parameters.title = texts.bytes;
@@ -300,6 +304,13 @@ function render({ model, el }) {
   }
   const worst = Array.from({ length: tree.size }, (_, i) => i).find(i => tree.columns.origin[i] && tree.status(i) === tree.status(0));
   if (worst > 0) reveal(worst);
+  // A checkpoint is something that somebody waits to see.
+  for (let i = 1, left = 24; i < tree.size && left; i++) {
+    if (tree.copy[i] || !(tree.text("marks", i) || tree.text("alarms", i))) continue;
+    left--;
+    reveal(tree.parent[i]);
+    open.add(tree.parent[i]);
+  }
   const wished = tree.find(model.get("selected"));
   if (wished > 0) { reveal(wished); current = wished; }
   fitColumns();

@@ -22,7 +22,7 @@ from t2m_notebook.render.words import bytes_text, plural, visible
 from t2m_notebook.types import AnalysisReport, MissingOperation, ModuleNode, Status, shape_text
 
 DETAIL_BUDGET = 1_000_000  # characters of details sent at once; the rest is sent when asked for
-_TEXTS = ("name", "class_name", "description", "badge", "shape", "parameters", "bytes", "difference")
+_TEXTS = ("name", "class_name", "description", "badge", "shape", "parameters", "bytes", "difference", "marks", "alarms")
 _NOWHERE = -1
 _STATUSES = list(Status)
 
@@ -128,10 +128,11 @@ def node_detail(node: ModuleNode) -> dict[str, Any]:
 def _node_detail(node: ModuleNode) -> dict[str, Any]:
     detail = {
         "where": where_text(node),
-        "file": visible(node.location.file) if node.location else "",
+        "file": visible(node.location.origin) if node.location else "",
         "module": visible(node.class_module),
         "description": visible(" ".join(node.description.split())),
         "reason": visible(node.reason),
+        "checkpoints": [[visible(mark.text), int(bool(mark.bad))] for mark in node.checkpoints],
         "shared": None if node.shared_with is None else visible(node.shared_with),
         "inputs": [visible(t.text) for t in node.inputs],
         "outputs": [visible(t.text) for t in node.outputs],

@@ -22,6 +22,9 @@ function drawDetail(tree, line, facts, missing, goTo) {
   title.lastChild.title = [facts?.module, facts?.file].filter(Boolean).join("\n");
   parts.push(title, verdict(tree, line, facts));
   if (facts?.description) parts.push(make("div", "t2m-mono t2m-dim", facts.description));
+  for (const [text, bad] of facts?.checkpoints ?? []) {
+    parts.push(make("div", `t2m-mono t2m-mark${bad ? " t2m-DIVERGES" : ""}`, `◆ ${text}`));
+  }
   if (facts?.shared !== undefined) {
     const same = make("div", "t2m-plain", "the same module as ");
     same.append(link(facts.shared || "the root", () => goTo(tree.find(facts.shared))));

@@ -18,7 +18,8 @@ function readTree(columns) {
   const text = (name, i) => strings[columns[name][i]];
   const paths = new Array(size);
   let byPath = null;
-  const order = ["name", "class_name", "description", "badge", "shape", "parameters", "bytes", "difference"];
+  const order = ["name", "class_name", "description", "badge", "shape", "parameters", "bytes", "difference",
+    "marks", "alarms"];
   const tree = { size, parent, run, first, next, copy, columns, text,
     status: i => columns.statuses[columns.status[i]][0],
     path(i) {

@@ -222,3 +222,41 @@ def screenshot(target, name: str) -> Path:
     path = ARTEFACTS / f"{name}.png"
     target.screenshot(path=path)
     return path
+
+
+# The text with the least contrast to what is behind it, as WCAG 2 counts it: [ratio, text]. A glyph without letters
+# may have two thirds of what text needs. A canvas reads the colours.
+CONTRAST = """view => {
+    const context = Object.assign(document.createElement('canvas'), { width: 1, height: 1 })
+        .getContext('2d', { willReadFrequently: true });
+    const paint = colours => {
+        context.clearRect(0, 0, 1, 1);
+        for (const colour of colours) { context.fillStyle = colour; context.fillRect(0, 0, 1, 1); }
+        return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
+    };
+    const light = rgb => rgb.map(c => c / 255).map(c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, c, k) => sum + c * [0.2126, 0.7152, 0.0722][k], 0);
+    let least = [99, ''];
+    const texts = document.createTreeWalker(view, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const element = texts.currentNode.parentElement, text = texts.currentNode.textContent.trim();
+        if (!text || element.closest('option, title') || !element.checkVisibility()) continue;
+        const behind = [];
+        const style = getComputedStyle(element), colour = element.closest('svg') ? style.fill : style.color;
+        for (let above = element; above; above = above.parentElement) {
+            behind.unshift(getComputedStyle(above).backgroundColor);
+        }
+        const [a, b] = [light(paint(behind)), light(paint([...behind, colour]))];
+        const needs = /[\\p{L}\\p{N}]/u.test(text) ? 1 : 2 / 3;
+        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) / needs;
+        if (ratio < least[0]) least = [ratio, text];
+    }
+    return least;
+}"""
+READABLE = 4.5  # WCAG 2, level AA; 3 for graphics
+
+
+def assert_readable(view, when: str = "") -> None:
+    """Every text in ``view`` has the contrast that WCAG asks for to what is behind it."""
+    contrast, text = view.evaluate(CONTRAST)
+    assert contrast >= READABLE, f"{when}: {text!r} has a contrast of {contrast:.2f}"

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from tests.browser.fake_port import BLOCK, CELLS, EQUAL, LAST, NET, RELU, ported
 from tests.browser.harness import (
     activate_cell,
+    assert_readable,
     cell,
     cell_sources,
     cell_text,
@@ -35,6 +36,22 @@ def layer(path, depth):
 
 state = fake_bridge._state("net")
 state["tree"]["children"] += [layer(f"m{k}", 2) for k in range(90)]
+fake_bridge._tell(state)
+"""
+
+# What a port tells when cells of two of its modules hold checkpoints.
+CHECKPOINTS = """
+from tests.browser import fake_bridge
+
+scores = {"name": "attn.scores", "path": "", "tensor": "", "span": "", "bad": ""}
+hidden = {"name": "mlp.hidden", "path": "", "tensor": "(1, 8) float32", "span": "-0.17 … 3.2", "bad": ""}
+bad = scores | {"tensor": "(1, 4) float32", "span": "0 … 1", "bad": "3 NaN"}
+state, held = fake_bridge._state("net"), {"blocks.0": [bad, hidden], "blocks.1": [scores]}
+nodes = [state["tree"]]
+for node in nodes:
+    nodes += node.get("children", [])
+for one in nodes:
+    one["checkpoints"] = held.get(one["path"], [])
 fake_bridge._tell(state)
 """
 
@@ -97,6 +114,31 @@ def test_the_panel(server, page) -> None:
     for theme in ("light", "dark"):
         set_theme(page, theme)
         screenshot(panel, f"extension-panel-{theme}")
+
+
+def test_checkpoints_mark_their_modules(server, page) -> None:
+    ported(server, page, "checkpoints")
+    execute(page, "t2m:show-panel")
+    panel = page.locator(".t2m-lab-panel")
+    marks = panel.locator(".t2m-lab-mark")
+    expect(panel.get_by_role("treeitem")).to_have_count(15)
+    expect(marks).to_have_count(0)
+    replace_in_cell(page, LAST, CELLS[2], CHECKPOINTS)
+    run_cell(page, LAST)
+    expect(marks).to_have_text(["◆ attn.scores 3 NaN", "◆ mlp.hidden -0.17 … 3.2", "◆ attn.scores"])
+    expect(panel.locator('[data-path="blocks.0"] .t2m-lab-mark').first).to_have_class("t2m-lab-mark t2m-lab-DIVERGES")
+    row = panel.locator('[data-path="blocks.0"]')
+    assert "◆ attn.scores: (1, 4) float32, 0 … 1, 3 NaN" in row.get_attribute("title")
+    assert "◆ attn.scores 3 NaN" in row.get_attribute("aria-label")
+    row.click()
+    panel.get_by_role("tree").focus()
+    for theme in ("light", "dark"):
+        set_theme(page, theme)
+        screenshot(panel, f"extension-panel-checkpoints-{theme}")
+        assert_readable(row, theme)
+    replace_in_cell(page, LAST, 'held.get(one["path"], [])', "[]")
+    run_cell(page, LAST)
+    expect(marks).to_have_count(0)
 
 
 def test_ten_thousand_modules_stay_quick_to_show(server, page) -> None:

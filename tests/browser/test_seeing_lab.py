@@ -6,6 +6,7 @@ import nbformat
 import pytest
 
 from tests.browser.harness import (
+    assert_readable,
     cell,
     notebook,
     open_notebook,
@@ -39,37 +40,6 @@ x = torch.randn(2, 6, 8)""",
 ]
 HEALTH, MEMORY = 2, 4  # the cells that show a view
 
-# The text with the least contrast to what is behind it, as WCAG 2 counts it: [ratio, text]. A glyph without letters
-# may have two thirds of what text needs. A canvas reads the colours.
-CONTRAST = """view => {
-    const context = Object.assign(document.createElement('canvas'), { width: 1, height: 1 })
-        .getContext('2d', { willReadFrequently: true });
-    const paint = colours => {
-        context.clearRect(0, 0, 1, 1);
-        for (const colour of colours) { context.fillStyle = colour; context.fillRect(0, 0, 1, 1); }
-        return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
-    };
-    const light = rgb => rgb.map(c => c / 255).map(c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, c, k) => sum + c * [0.2126, 0.7152, 0.0722][k], 0);
-    let least = [99, ''];
-    const texts = document.createTreeWalker(view, NodeFilter.SHOW_TEXT);
-    while (texts.nextNode()) {
-        const element = texts.currentNode.parentElement, text = texts.currentNode.textContent.trim();
-        if (!text || element.closest('option, title') || !element.checkVisibility()) continue;
-        const behind = [];
-        const style = getComputedStyle(element), colour = element.closest('svg') ? style.fill : style.color;
-        for (let above = element; above; above = above.parentElement) {
-            behind.unshift(getComputedStyle(above).backgroundColor);
-        }
-        const [a, b] = [light(paint(behind)), light(paint([...behind, colour]))];
-        const needs = /[\\p{L}\\p{N}]/u.test(text) ? 1 : 2 / 3;
-        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) / needs;
-        if (ratio < least[0]) least = [ratio, text];
-    }
-    return least;
-}"""
-READABLE = 4.5  # WCAG 2, level AA; 3 for graphics
-
 
 def ran(page, url: str, path, *indexes: int) -> None:
     """Opens a notebook of all cells and runs some."""
@@ -96,8 +66,7 @@ def pictures(page, view, name: str) -> None:
         set_theme(page, theme)
         page.mouse.move(0, 0)
         screenshot(view, f"{name}_lab_{theme}")
-        contrast, text = view.evaluate(CONTRAST)
-        assert contrast >= READABLE, f"{theme}: {text!r} has a contrast of {contrast:.2f}"
+        assert_readable(view, theme)
         assert view.evaluate("view => view.scrollWidth <= view.clientWidth")
     set_theme(page, "light")
 
@@ -115,8 +84,7 @@ def reopened_without_a_kernel(page, url: str, path, index: int, name: str) -> st
     for theme in ("light", "dark"):
         set_theme(page, theme)
         screenshot(twin, f"{name}_lab_reopened_{theme}")
-        contrast, text = twin.evaluate(CONTRAST)
-        assert contrast >= READABLE, f"{theme}: {text!r} has a contrast of {contrast:.2f}"
+        assert_readable(twin, theme)
     outputs = nbformat.read(path, 4).cells[index].outputs
     assert [bool(output.data.get("text/html")) for output in outputs] == [False, True]  # nbconvert shows it once
     return twin.inner_text()
@@ -128,8 +96,11 @@ def test_health_in_a_notebook(server, page) -> None:
     ran(page, url, path, 0, 1, HEALTH)
     view = live_alone(page, HEALTH, "health")
     first = view.locator(".t2m-first").first.inner_text()
-    assert "first in the forward pass" in first and "torch.log made NaN" in first and ":8" in first
+    assert "first in the forward pass" in first and "torch.log made NaN at cell [2], line 8" in first
     assert view.locator(".t2m-row[aria-selected=true]").inner_text().startswith("✗torch.log")
+    amber = view.locator(".t2m-row:has(.t2m-right.t2m-PARTIAL)").first  # the least readable there is: selected, too
+    amber.click()
+    assert amber.get_attribute("aria-selected") == "true"
     pictures(page, view, "health")
 
     rows, count = view.locator(".t2m-row"), view.locator(".t2m-tools > .t2m-dim")

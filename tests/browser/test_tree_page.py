@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from t2m_notebook.widgets.tree import TreeWidget
 from t2m_notebook.widgets.tree_data import node_detail, tree_nodes
-from tests.browser.harness import screenshot
+from tests.browser.harness import assert_readable, screenshot
 from tests.render import reports
 
 pytestmark = pytest.mark.browser
@@ -266,3 +268,38 @@ def test_pictures(page, width: int, theme: str) -> None:
     assert beside == (width > 720)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     screenshot(page.locator(".t2m-tree"), f"tree-page-{width}-{theme}")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_checkpoints_are_marks_and_every_text_is_readable(page, theme: str) -> None:
+    page.emulate_media(color_scheme=theme)
+    page.set_viewport_size({"width": 1300, "height": 700})
+    tree = Tree(page, reports.with_checkpoints())
+    page.evaluate("colour => { document.body.style.background = colour; }",
+                  "#111418" if theme == "dark" else "#fff")
+    marks = page.locator(".t2m-row .t2m-mark")
+    tree.set(selected="blocks.1")
+    assert "◆ attn.scores 3 NaN, 1 +Inf" in marks.all_inner_texts()
+    assert tree.detail.locator(".t2m-mark").all_inner_texts() == [
+        "◆ attn.scores: (1, 4, 8, 8) float32, -0.5 … 1.25, 3 NaN, 1 +Inf",
+        "◆ mlp.hidden: (1, 8, 32) float32, -0.17 … 3.2"]
+    assert "3 NaN" in page.locator(".t2m-row[aria-selected=true]").get_attribute("aria-label")
+    view = page.locator(".t2m-tree")
+    screenshot(view, f"tree-page-checkpoints-{theme}")
+    # The selected line is tinted: what is amber, red and dim there is the least readable.
+    for path in ("gate", "blocks.1", "blocks.1.norm"):
+        tree.set(selected=path)
+        tree.view.focus()
+        assert page.locator(".t2m-row[aria-selected=true]").count() == 1
+        assert_readable(view, f"{theme}, {path}")
+
+
+def test_the_first_view_shows_the_checkpoints(page) -> None:
+    report = reports.with_checkpoints()
+    blocks = report.root.children[0]
+    many = dataclasses.replace(blocks, name="more", path="more", children=tuple(
+        dataclasses.replace(reports.leaf(f"more.{k}", "Linear", f"{k}, 2"), checkpoints=()) for k in range(3)))
+    root = dataclasses.replace(report.root, children=(*report.root.children, many))
+    Tree(page, dataclasses.replace(report, root=root, counts={}))
+    assert "◆ attn.scores 3 NaN, 1 +Inf in blocks.1" in page.locator(".t2m-row .t2m-mark").all_inner_texts()
+    assert page.locator(".t2m-row .t2m-name").all_inner_texts() == ["Net", "blocks", "0…1", "gate", "more"]

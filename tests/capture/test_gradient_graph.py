@@ -327,3 +327,9 @@ def test_bad_input_is_a_clear_sentence(loss, gradient, says) -> None:
     ("torch::autograd::CopySlices", "torch::autograd::CopySlices")])
 def test_operation_names(node, operation) -> None:
     assert operation_name(node) == operation
+
+
+def test_infinities_that_cancel_are_nan() -> None:
+    a = torch.zeros(1, requires_grad=True)
+    graph = read_graph((a.sqrt() - a.sqrt()).sum(), names={"a": a}).graph  # +Inf and −Inf meet in a
+    assert math.isnan(number(named(graph, "a").gradient))

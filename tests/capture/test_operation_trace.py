@@ -235,17 +235,47 @@ def test_rows_are_found_and_travel():
     assert list(frame["torch_memory"])[:3] == ["copy", "view", "view"]
 
 
-def test_without_pandas_a_sentence_says_so(monkeypatch):
+def test_without_pandas_every_report_says_the_same(monkeypatch):
+    reports = [t2m.trace(Doubles(), torch.ones(2)), t2m.health(Doubles(), torch.ones(2)),
+               t2m.memory(nn.Linear(2, 2), torch.ones(1, 2), scale=False),
+               t2m.autograd(torch.ones(2, requires_grad=True).sum())]
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
-    with pytest.raises(MissingPackage, match="pip install pandas"):
-        t2m.trace(Doubles(), torch.ones(2)).to_pandas()
+    said = set()
+    for report in reports:
+        with pytest.raises(MissingPackage, match="pip install pandas") as caught:
+            report.to_pandas()
+        said.add(str(caught.value))
+    assert len(said) == 1
 
 
 def test_a_model_of_one_layer_has_no_line_of_ours():
     row = t2m.trace(nn.Embedding(10, 4).eval(), torch.tensor([[1, 2]]))[0]
     assert row.op == "torch.nn.Embedding" and row.line == "" and row.shape == (1, 2, 4)
+    made = t2m.port(nn.Linear(4, 3).eval(), torch.ones(2, 4))  # in a model of ours around it
+    try:
+        assert [(row.op, row.line) for row in made.trace()] == [("torch.nn.Linear", "")]
+    finally:
+        made.close()
     assert [tensor.shape for tensor in t2m.trace(nn.LSTM(4, 5).eval(), torch.randn(3, 1, 4))[0].torch.outputs] == [
         (3, 1, 5), (1, 1, 5), (1, 1, 5)]
+
+
+def test_a_step_of_a_sequential_stands_where_the_model_calls_it():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.steps = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU()))
+
+        def forward(self, x):
+            return self.steps(x)
+
+    own, loop = Net.forward.__code__, nn.Sequential.forward.__code__
+    inside = t2m.trace(Net(), torch.ones(1, 2))
+    assert {(row.torch.location.file, row.torch.location.function) for row in inside} == {
+        (own.co_filename, own.co_qualname)} and {row.source for row in inside} == {"self.steps(x)"}
+    whole = t2m.trace(Net().steps, torch.ones(1, 2))  # nobody's source calls it: torch's loop does
+    assert [(row.op, row.torch.location.file, row.source) for row in whole] == [
+        ("torch.nn.Linear", loop.co_filename, "module(input)"), ("torch.nn.ReLU", loop.co_filename, "module(input)")]
 
 
 # ------------------------------------------------------------------------------ a block of code

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
@@ -277,3 +279,23 @@ def test_both_sides_of_a_port() -> None:
     assert report.mlx.first.location.file == "model.py" and "mx.log" in report.mlx.first.source
     assert "torch" in str(report) and "mlx:" in str(report) and not report.ok
     port.close()
+
+
+def test_steps_of_a_sequential_stand_in_the_models_or_mlxs_source() -> None:
+    class Calls(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps = nn.Sequential(nn.Linear(2, 2))
+
+        def __call__(self, x):
+            return self.steps(x)
+
+    for model, file in ((Calls(), __file__), (Calls().steps, inspect.getfile(nn.Linear))):
+        report = t2m.health(model, mx.ones((1, 2)), backward=True)
+        for phase in ("forward", "backward"):
+            assert {t.location.file for t in report.tensors if t.phase == phase and t.path} == {file}
+            assert not any(t.location for t in report.tensors if t.phase == phase and not t.path)
+    row, = t2m.trace(Calls().steps, mx.ones((1, 2)))
+    assert (row.op, row.mlx.location.file) == ("nn.Linear", inspect.getfile(nn.Sequential))
+    row, = t2m.trace(Calls(), mx.ones((1, 2)))
+    assert (row.op, row.mlx.location.file, row.source) == ("nn.Linear", __file__, "self.steps(x)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 
 import numpy as np
@@ -350,3 +351,49 @@ def test_the_gradient_of_an_input_counts() -> None:
     first = t2m.health(Distance(), (point, point.detach()), backward=True).first
     assert first.operation == "SqrtBackward0" and first.phase == "backward" and point.grad is None
     assert t2m.health(Distance(), (point, torch.zeros(3, 2)), backward=True).first is None
+
+
+class Calls(nn.Module):
+    """Its ``nn.Sequential`` is called on a line of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.ReLU()))
+
+    def forward(self, x):
+        return self.steps(x)
+
+
+@pytest.mark.parametrize(("model", "files"), [
+    (Calls(), {__file__}),
+    (Calls().steps, {inspect.getfile(nn.Linear), inspect.getfile(nn.ReLU)})], ids=["in a model", "the model itself"])
+def test_steps_of_a_sequential_stand_in_the_models_or_torchs_source(model: nn.Module, files: set) -> None:
+    report = t2m.health(model, torch.randn(2, 4), backward=True)
+    for phase in ("forward", "backward"):
+        rows = [t for t in report.tensors if t.phase == phase and t.path]
+        assert {t.location.file for t in rows} == files
+        own = [t for t in report.tensors if t.phase == phase and not t.path]  # the loss that this package makes
+        assert own and not any(t.location for t in own)
+
+
+def test_a_bad_step_of_a_sequential_is_located_in_both_directions() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    with torch.no_grad():
+        model[0].weight.fill_(1e38)
+    forward = t2m.health(model, torch.full((1, 2), 1e10)).first
+    assert (forward.operation, forward.location.file) == ("torch.nn.functional.linear", inspect.getfile(nn.Linear))
+
+    class Root(torch.nn.Module):
+        def forward(self, x):
+            return x.sqrt()
+
+    backward = t2m.health(nn.Sequential(Root()), torch.zeros(2, requires_grad=True), backward=True).first
+    assert (backward.operation, backward.location.file) == ("SqrtBackward0", __file__)
+
+
+def test_a_watch_of_a_sequential_names_the_loops_own_line() -> None:
+    model = nn.Sequential(nn.Linear(2, 2))
+    with t2m.watch(model, stop=False) as watch:
+        model(torch.full((1, 2), torch.finfo(torch.float32).max)).sum().backward()
+    rows = [t for t in watch.report.tensors if t.phase == "forward"]
+    assert rows and {t.location.file for t in rows} == {__file__}

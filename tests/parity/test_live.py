@@ -10,8 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+import t2m_notebook as t2m
+from t2m_notebook.live_state import state_of
+from t2m_notebook.render.tree import tree_text
 from t2m_notebook.session import Port, port
-from t2m_notebook.types import Status
+from t2m_notebook.types import ModuleNode, Status, from_data
 from tests.port.support import checks
 
 
@@ -241,6 +244,63 @@ def test_a_checkpoint_marks_its_line_and_is_not_saved(made):
     assert mark.severity == "info" and mark.line == line_with(source, "checkpoint")
     assert mark.message.startswith("hidden: (2, 9, 32) float32, -0.")
     assert "checkpoint" not in made.source and made.cells["Block"].source == source
+
+
+def marks(root) -> dict[str, list[str]]:
+    return {node.path: [mark.text for mark in node.checkpoints] for node in root.walk() if node.checkpoints}
+
+
+def test_a_checkpoint_marks_its_modules_on_the_tree(made, tmp_path):
+    line = "hidden = nn.gelu(self.grow(x))"
+    made.cells["Block"].set(replaced(made, "Block", line, f'{line}\n        t2m.checkpoint(hidden, "hidden")'))
+    modules = ["blocks.0", "blocks.1", "blocks.2"]
+    assert marks(made.analysis.root) == {path: ["hidden: not measured"] for path in modules}
+    check = made.check("Block")
+    assert check.ok, check
+    found = marks(made.analysis.root)
+    assert list(found) == modules and found["blocks.1"] == ["hidden: not measured"]
+    assert found["blocks.0"][0].startswith("hidden: (2, 9, 32) float32, -0."), found
+    report = made.settle()
+    assert marks(report.tree) == found and "◆ hidden: (2, 9, 32) float32" in tree_text(made.summary.analysis)
+    assert marks(from_data(ModuleNode, state_of(made, {})["tree"])) == found  # what the side panel is told
+
+    made.save(str(tmp_path / "out"), measure=False)
+    saved = (tmp_path / "out" / "model.py").read_text()
+    assert "checkpoint" not in saved and "checkpoint" not in (tmp_path / "out" / "manifest.json").read_text()
+    made.cells["Block"].reset()
+    for root in (made.analysis.root, made.summary.analysis.root):
+        assert not marks(root)
+    assert not marks(from_data(ModuleNode, state_of(made, {})["tree"])) and "◆" not in str(made)
+    made.cells["Block"].undo()
+    assert marks(made.analysis.root) == found  # the text that was measured
+
+
+def test_the_tree_shows_the_worst_of_a_checkpoint(made):
+    line = "hidden = nn.gelu(self.grow(x))"
+    bad = f'{line}\n        t2m.checkpoint(x, "in")\n        for v in (x, mx.log(x - 1e9), x):\n' \
+          '            t2m.checkpoint(v, "looked")'
+    check = made.check("Block", replaced(made, "Block", line, bad))
+    assert check.ok and {mark.severity for mark in check.marks} == {"info", "warning"}
+    first = next(node for node in made.analysis.root.walk() if node.path == "blocks.0")
+    assert [(mark.name, bool(mark.bad)) for mark in first.checkpoints] == [("in", False), ("looked", True)]
+    assert first.checkpoints[1].finding == f"{2 * 9 * 16:,} NaN"
+    made.cells["Block"].set(made.cells["Block"].source + "# changed since\n")
+    assert set(sum(marks(made.analysis.root).values(), [])) == {"in: not measured", "looked: not measured"}
+
+
+def test_a_health_run_measures_the_checkpoints_of_every_module(made):
+    source = replaced(made, "Attention", "mx.softmax(", 't2m.checkpoint(mx.array(0.5), "half") * 2 * mx.softmax(')
+    made.cells["Attention"].set(source)
+    told = []
+    stop = made.listen(told.append)
+    report = t2m.health(made)
+    stop()
+    assert {row.path for row in report.mlx.checkpoints} == {f"blocks.{k}.attention" for k in range(3)}
+    row = report.mlx.checkpoints[0]
+    assert "t2m.checkpoint(" in row.source and row.location.function == "Attention.__call__"
+    assert marks(made.analysis.root) == {f"blocks.{k}.attention": ["half: () float32, all 0.5"] for k in range(3)}
+    assert told == [made]
+    assert not any(path.checkpoints for path in t2m.analyze(made.model, made.args).tree.walk())
 
 
 def test_listeners_are_told(made):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from t2m_notebook.port.checkpoints import remove_checkpoints
+from t2m_notebook.port.checkpoints import checkpoint_names, remove_checkpoints
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,13 @@ def test_a_class_with_checkpoints_still_computes_the_same() -> None:
     exec(remove_checkpoints(source), names[1])
     assert "checkpoint" not in remove_checkpoints(source)
     assert names[0]["A"]().run(5) == names[1]["A"]().run(5)
+
+
+@pytest.mark.parametrize(("text", "names"), [
+    ('y = t2m.checkpoint(t2m.checkpoint(x, "a"), name="b") + checkpoint(x, "a")\n', ("b", "a")),
+    ('import t2m_notebook as look\ny = look.checkpoint(x, "attn" ".scores")\n', ("attn.scores",)),
+    ('y = t2m.checkpoint(x, f"layer{i}")\nz = t2m.checkpoint(x, "")\n', ("checkpoint",)),
+    ("y = other.checkpoint(x, 'a')  # t2m.checkpoint(x, 'b')\n", ()),
+    ("def f(:\n    checkpoint(x, 'a')\n", ()), ("y = x\n", ())])
+def test_names(text: str, names: tuple) -> None:
+    assert checkpoint_names(text) == names

@@ -6,6 +6,7 @@ import dataclasses
 
 from t2m_notebook.types import (
     AnalysisReport,
+    CheckpointMark,
     MissingOperation,
     ModuleNode,
     OperationNode,
@@ -238,3 +239,19 @@ def broken() -> AnalysisReport:
     sound = [leaf(name, "Linear", "in_features=2, out_features=2", out=tensor(1, 2)) for name in ("a", "c")]
     bad = dataclasses.replace(sound[0], name="b", path="b", outputs=7, operations=None, children=3)
     return AnalysisReport(branch("", "Net", [sound[0], bad, sound[1]], PROVEN), {"PROVEN": 4}, 1.0)
+
+
+def with_checkpoints():
+    """A port that is being looked into: two equal blocks whose cell holds three checkpoints."""
+    def block(index: int):
+        path = f"blocks.{index}"
+        marks = [CheckpointMark("attn.scores", path), CheckpointMark("mlp.hidden", path)]
+        if index:
+            marks = [CheckpointMark("attn.scores", path, "(1, 4, 8, 8) float32", "-0.5 … 1.25", "3 NaN, 1 +Inf"),
+                     CheckpointMark("mlp.hidden", path, "(1, 8, 32) float32", "-0.17 … 3.2")]
+        return branch(path, "Block", [leaf(f"{path}.norm", "LayerNorm", "(16,)", out=tensor(1, 8, 16))],
+                      out=tensor(1, 8, 16), checkpoints=tuple(marks))
+    gate = leaf("gate", "Gate", status=PARTIAL, reason="one size only", out=tensor(1, 8, 16), max_difference=2e-4,
+                checkpoints=(CheckpointMark(HOSTILE, "gate"),))
+    return report(branch("", "Net", [branch("blocks", "ModuleList", [block(0), block(1)]), gate],
+                         out=tensor(1, 8, 16)))

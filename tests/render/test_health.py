@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from t2m_notebook.render.health import headroom_text, health_html, health_text, row_status, verdict
+from t2m_notebook.render.health import headroom_text, health_html, health_text, row_status, sections, verdict
 from t2m_notebook.render.memory import memory_html, memory_text
 from t2m_notebook.types import SourceLocation, Status
 from t2m_notebook.types.health import ABSORBED, BAD, INTENDED, Finding, HealthReport, Ranges, TensorHealth
@@ -71,3 +73,14 @@ def test_memory_says_measured_and_predicted() -> None:
         assert words in said
     assert HealthReport.from_json(health().to_json()) == health()
     assert MemoryReport.from_json(memory().to_json()) == memory()
+
+
+def test_checkpoints_say_where_and_what() -> None:
+    good = Ranges("hidden", (2, 4), "float32", -1.0, 2.0, count=8)
+    bad = dataclasses.replace(good, nan=3)
+    rows = tuple(TensorHealth("checkpoint", "t2m.checkpoint", f"blocks.{k}", values, mark="hidden",
+                              verdict="" if values.finite else BAD) for k, values in enumerate((good, bad)))
+    (title, status, lines), = sections(HealthReport("Net", "mlx", checkpoints=rows))
+    assert title == "Checkpoints" and status is Status.DIVERGES and lines == [
+        "hidden in blocks.0: 2×4 float32, -1 to 2", "hidden in blocks.1: 2×4 float32, -1 to 2, 3 NaN"]
+    assert next(s for s in sections(HealthReport("Net", "mlx", checkpoints=rows[:1])))[1] is Status.PROVEN

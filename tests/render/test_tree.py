@@ -162,3 +162,24 @@ def test_deep_trees_need_no_stack() -> None:
     assert "⋯ 1400" in tree_text(report)
     assert "left out" in tree_html(report)
     assert tree_rich(report)
+
+
+def test_checkpoints_mark_their_modules() -> None:
+    lines = [line.strip(" │") for line in tree_text(reports.with_checkpoints()).splitlines()]
+    at = next(i for i, line in enumerate(lines) if "0…1 Block" in line)
+    assert lines[at + 1:at + 3] == [
+        "◆ attn.scores: (1, 4, 8, 8) float32, -0.5 … 1.25, 3 NaN, 1 +Inf in blocks.1",
+        "◆ mlp.hidden: (1, 8, 32) float32, -0.17 … 3.2 in blocks.1"]
+    gate = next(i for i, line in enumerate(lines) if "gate Gate" in line)
+    assert lines[gate + 1].startswith("◆ <img") and lines[gate + 1].endswith("…")  # as wide as the terminal
+    assert "* attn.scores: (1, 4" in tree_text(reports.with_checkpoints(), unicode=False)
+    assert "◆" not in tree_text(reports.resnet())
+
+
+def test_checkpoints_in_html() -> None:
+    html = tree_html(reports.with_checkpoints())
+    assert '<span class="t2m-mark t2m-DIVERGES">◆ attn.scores 3 NaN, 1 +Inf in blocks.1</span>' in html
+    assert '<span class="t2m-mark">◆ mlp.hidden -0.17 … 3.2 in blocks.1</span>' in html
+    assert "◆ attn.scores: (1, 4, 8, 8) float32, -0.5 … 1.25, 3 NaN, 1 +Inf in blocks.1" in text_of(html)
+    assert "<img" not in html and "<script" not in html
+    assert "t2m-mark\"" not in tree_html(reports.resnet())

@@ -103,3 +103,20 @@ def test_ten_thousand_modules_stay_small() -> None:
     columns = tree_columns(reports.large())
     assert len(columns["parent"]) == 10_000
     assert len(json.dumps(columns)) < 4_000_000
+
+
+def test_checkpoints_are_in_the_lines_and_details() -> None:
+    report = reports.with_checkpoints()
+    columns, nodes = tree_columns(report), tree_nodes(report.root)
+    lines = {node.path: (alarm, mark) for node, alarm, mark in
+             zip(nodes, column(columns, "alarms"), column(columns, "marks"), strict=True)}
+    assert lines["blocks.0"] == ("", "◆ attn.scores  ◆ mlp.hidden")
+    assert lines["blocks.1"] == ("◆ attn.scores 3 NaN, 1 +Inf", "◆ mlp.hidden -0.17 … 3.2") and lines[""] == ("", "")
+    (texts,) = columns["folds"].values()  # the worst of both, and where it is
+    assert [columns["strings"][i] for i in texts[-2:]] == [
+        "◆ mlp.hidden -0.17 … 3.2 in blocks.1", "◆ attn.scores 3 NaN, 1 +Inf in blocks.1"]
+    second = next(node for node in nodes if node.path == "blocks.1")
+    assert node_detail(second)["checkpoints"] == [
+        ["attn.scores: (1, 4, 8, 8) float32, -0.5 … 1.25, 3 NaN, 1 +Inf", 1],
+        ["mlp.hidden: (1, 8, 32) float32, -0.17 … 3.2", 0]]
+    assert "checkpoints" not in node_detail(report.root)

@@ -52,7 +52,7 @@
 body {
   --t2m-proven: #00795c;
   --t2m-mapped: #0b68b0;
-  --t2m-partial: #a86400;
+  --t2m-partial: #925600;
   --t2m-diverges: #c2410c;
   --t2m-refused: #8a2be2;
   --t2m-missing: #b0004e;
@@ -292,8 +292,9 @@ body[data-jp-theme-light='false'] {
   box-shadow: inset 3px 0 color-mix(in srgb, var(--t2m-accent) 45%, transparent);
 }
 
+.t2m-lab-row[aria-selected='true'] .t2m-lab-dim { color: color-mix(in srgb, var(--t2m-dim) 85%, var(--t2m-fg)); }
+
 .t2m-lab-list:focus .t2m-lab-row[aria-selected='true'] {
-  background: color-mix(in srgb, var(--t2m-accent) 15%, transparent);
   box-shadow: inset 3px 0 var(--t2m-accent);
 }
 
@@ -301,6 +302,8 @@ body[data-jp-theme-light='false'] {
 .t2m-lab-label { overflow: hidden; text-overflow: ellipsis; }
 .t2m-lab-row .t2m-lab-glyph { display: inline-block; margin-right: 4px; }
 .t2m-lab-row .t2m-lab-twisty { display: inline-block; width: 16px; color: var(--t2m-dim); text-align: center; }
+.t2m-lab-row .t2m-lab-mark { margin-left: 6px; color: var(--t2m-mapped); }
+.t2m-lab-row .t2m-lab-mark.t2m-lab-DIVERGES { color: var(--t2m-diverges); }
 .t2m-lab-row .t2m-lab-number { text-align: right; }
 .t2m-lab-row.t2m-lab-stale .t2m-lab-glyph, .t2m-lab-row.t2m-lab-stale .t2m-lab-number { opacity: 0.4; }
 
