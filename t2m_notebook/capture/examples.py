@@ -13,7 +13,7 @@ from ..errors import BadExample, ForwardFailed, ModelNotReady, NotAModule
 from ..types import SourceLocation
 from .frames import USER, frame_kind
 from .recorder import Recorder, run
-from .recording import ModuleCall, Recording, _locate, source_text
+from .recording import ModuleCall, Recording, place_in, source_text
 from .tree import places
 
 
@@ -126,7 +126,7 @@ def forward_failed(error: Exception, recording: Recording) -> ForwardFailed:
     place: SourceLocation | None = None
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if frame_kind(frame.f_code) == USER:
-            place = _locate(frame.f_code, frame.f_lasti) or place
+            place = place_in(frame.f_code, frame.f_lasti) or place
     path = failed.path if failed else ""
     where = f"in {path or 'the model itself'}" + (f" ({type(failed.module).__name__})" if failed else "")
     line = f", {place.text}: {source_text(place)}" if place else ""

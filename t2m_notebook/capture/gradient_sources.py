@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from ..errors import BadExample
 from ..types import SourceLocation
 from .frames import USER, frame_kind
-from .recording import _locate, source_text
+from .recording import place_in, source_text
 from .tensors import writes
 from .tree import places
 
@@ -99,7 +99,7 @@ def place_of(frame: FrameType | None) -> SourceLocation | None:
     """The span of the innermost frame outside torch; None when this package called torch itself."""
     while frame is not None:
         if frame_kind(frame.f_code) == USER:
-            return None if frame.f_code.co_filename.startswith(_PACKAGE) else _locate(frame.f_code, frame.f_lasti)
+            return None if frame.f_code.co_filename.startswith(_PACKAGE) else place_in(frame.f_code, frame.f_lasti)
         frame = frame.f_back
     return None
 

@@ -234,24 +234,29 @@ def _positions(code: CodeType) -> tuple[tuple[int | None, ...], ...]:
     return tuple(code.co_positions())
 
 
+def place_in(code: CodeType, instruction: int) -> SourceLocation | None:
+    """The source span of an instruction. Codes of equal text in two files are equal: the file is asked for too."""
+    return _place_in(code, code.co_filename, instruction)
+
+
 @cache
-def _locate(code: CodeType, instruction: int) -> SourceLocation | None:
+def _place_in(code: CodeType, file: str, instruction: int) -> SourceLocation | None:
     positions = _positions(code)
     at = instruction // 2
     if at >= len(positions) or positions[at][0] is None:
         return None
     line, end_line, column, end_column = positions[at]
-    return SourceLocation(code.co_filename, line, end_line or line, column or 0, end_column or 0, code.co_qualname)
+    return SourceLocation(file, line, end_line or line, column or 0, end_column or 0, code.co_qualname)
 
 
 def locate(frame: Frame) -> SourceLocation | None:
     """The source span of a frame's current expression."""
-    return _locate(frame.code, frame.instruction)
+    return place_in(frame.code, frame.instruction)
 
 
 def location(frames: tuple[Frame, ...]) -> SourceLocation | None:
     """The source span of the innermost frame's current expression."""
-    return _locate(frames[0].code, frames[0].instruction) if frames else None
+    return place_in(frames[0].code, frames[0].instruction) if frames else None
 
 
 @cache

@@ -357,3 +357,11 @@ def test_threads_trace_their_own():
     assert "torch.neg" in traces["b"] and "torch.exp" not in traces["b"]
     assert "torch.nn.Linear" in traces["a"] and "torch.nn.Linear" in traces["b"]
     assert torch.nn.Module.__call__.__name__ != "_recorded_call"
+
+
+def test_equal_code_in_two_files_is_located_in_each():
+    from t2m_notebook.capture.recording import place_in
+
+    codes = [compile("def f(x):\n    return x + 1\n", name, "exec").co_consts[0] for name in ("one.py", "two.py")]
+    assert codes[0] == codes[1]
+    assert [place_in(code, 2).file for code in codes] == ["one.py", "two.py"]
