@@ -330,6 +330,8 @@ class _Roller:
         """The number of steps, from an index that runs over a whole axis."""
         if self.count_node is not None or not isinstance(node.value, ast.Name):
             return
+        if any(getattr(other.value, "id", "") != node.value.id for other in nodes):  # type: ignore[attr-defined]
+            return  # each step has a tensor of its own, whose axis says nothing of the steps
         parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         axis = 0
         for position, part in enumerate(parts):

@@ -58,6 +58,21 @@ class PositionsFromLists(nn.Module):
         return x + self.embedding(positions) + self.embedding(backwards) + angles.sin()[:, None]
 
 
+class PartsByNumber(nn.Module):
+    """Of each part of a tensor the column that the part's number says, inside a child."""
+
+    class Columns(nn.Module):
+        def forward(self, x):
+            return torch.cat([part[:, i % 2] for i, part in enumerate(x.chunk(2, dim=-1))], -1)
+
+    def __init__(self):
+        super().__init__()
+        self.columns = self.Columns()
+
+    def forward(self, x):
+        return self.columns(x.cos()) + self.columns(x.sin())
+
+
 class RepeatedRows(nn.Module):
     """A numbered loop over the batch: each row's items as often as its counts say."""
 
