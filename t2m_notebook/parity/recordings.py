@@ -30,6 +30,7 @@ class Recordings:
     different: bool = False  # some of these made other calls
     all: list[Recording] = field(default_factory=list)
     examples: dict[int, tuple[tuple, dict[str, Any]]] = field(default_factory=dict)  # by id of a recording
+    of_values: set[int] = field(default_factory=set)  # ids of those at the example's sizes, with other content
 
     @property
     def largest(self) -> Recording:
@@ -41,7 +42,9 @@ class Recordings:
         no comparison of sizes explains a path. A size that shrinks to one tells nothing of where it
         belongs, so the recording of the largest example is taken for what they share."""
         largest = self.largest
-        base, others = largest, [one for one in self.all if one is not largest]
+        # One that differs in size and in what the data decided says of no path which of the two it follows.
+        base, others = largest, [one for one in self.all if one is not largest and (
+            id(one) in self.of_values or _decisions(one) == _decisions(largest))]
         if id(largest) in self.examples and largest is not self.best:  # its tensors were let go of
             base = _recorded(largest.model, *self.examples[id(largest)])
         merged, taken = merge(base, others)
@@ -58,6 +61,7 @@ def recordings_of(example: Recording, args: tuple, kwargs: dict[str, Any]) -> Re
     same, different = [], []
     explained: set[str] = set()
     examples: dict[int, tuple[tuple, dict[str, Any]]] = {}
+    of_values: set[int] = set()
     for number, (what, other_args, other_kwargs) in enumerate(other_examples(args, kwargs)):
         if what == "values" and not example.reads_data:
             continue  # the same calls whatever the content
@@ -69,6 +73,7 @@ def recordings_of(example: Recording, args: tuple, kwargs: dict[str, Any]) -> Re
             continue  # torch does not take this size
         assert other.root is not None
         examples[id(other)] = other_args, other_kwargs
+        of_values |= {id(other)} if what == "values" else set()
         example.expected[number] = [other.tensors[index] for index in refs(other.root.outputs)]
         alike = same_program(example, other)
         (same if alike else different).append(other)
@@ -89,7 +94,13 @@ def recordings_of(example: Recording, args: tuple, kwargs: dict[str, Any]) -> Re
             if other is not one and same_program(one, other):
                 generalise(one, other)
     unlike = [other for other in [example, *same] if other is not best and not agrees(best, other)]
-    return Recordings(best, [*different, *unlike], bool(different), [example, *same, *different], examples)
+    return Recordings(best, [*different, *unlike], bool(different), [example, *same, *different], examples,
+                      of_values)
+
+
+def _decisions(recording: Recording) -> list[bool]:
+    """How the comparisons of data came out, in order."""
+    return [guard.outcome for guard in recording.guards if mentions(guard.test)[0]]
 
 
 def _recorded(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> Recording:
@@ -112,7 +123,8 @@ def _settled(example: Recording, same: list[Recording], args: tuple, kwargs: dic
     """Whether every comparison of sizes comes out at these arguments as it did in the example. Told
     from a recording that changed the same axes of the inputs, and only where each size that is
     compared is such an axis itself or does not follow it; else it is for torch to say."""
-    if not example.guards:
+    guards = [guard for guard in example.guards if not mentions(guard.test)[0]]  # those of data follow no size
+    if not guards:
         return True
     inputs = _inputs(example)
     given = {path: tuple(tensor.shape) for name, value in argument_names(example.model, args, kwargs)
@@ -124,7 +136,7 @@ def _settled(example: Recording, same: list[Recording], args: tuple, kwargs: dic
                 or len(other.values) != len(example.values):
             continue
         (here, then), (_, now) = next(iter(changed.values())), next(iter(alike.values()))
-        if all(_same_outcome(guard, example, other, here, now, then) for guard in example.guards):
+        if all(_same_outcome(guard, example, other, here, now, then) for guard in guards):
             return True
     return False
 
