@@ -19,6 +19,7 @@ import torch
 from .analysis import Analysis, Progress, analyze, as_whole_model, input_summary, versions
 from .capture import Recording, argument_names, check_model, normalise, record
 from .capture.leaves import is_leaf
+from .capture.module_state import attributes_restored
 from .coverage import coverage_of
 from .parity.choosing import right_at_most_sizes
 from .parity.examples import fresh
@@ -56,7 +57,8 @@ def port(model: torch.nn.Module, args: Any = (), kwargs: Mapping[str, Any] | Non
     if progress:
         progress("recording", 0, 1)
     with _uncollected():
-        example, _ = record(model, *fresh(args, kwargs), keep="boundaries")
+        with attributes_restored(model):
+            example, _ = record(model, *fresh(args, kwargs), keep="boundaries")
         worker = Worker()
         try:
             worker.start()  # it is ready when the port is written

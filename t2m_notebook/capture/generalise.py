@@ -123,10 +123,15 @@ class Matcher:
                             yield Size.of(s, mine, dim), s, t
 
     def _number(self, a: int, b: int) -> int:
-        for mine, theirs in reversed(self.reads):
-            if (mine.number, theirs.number) == (a, b):
-                self.found += 1
-                return Size.read(a, mine.index)
+        reads = [(Size.read(mine.number, mine.index), mine.number, theirs.number)
+                 for mine, theirs in reversed(self.reads) if type(mine.number) is type(theirs.number) is int
+                 and mine.number != theirs.number]
+        for test in (_equal, _negative, _next, _scaled):
+            for size, s, t in reads:
+                made = test(size, s, t, a, b)
+                if made is not None:
+                    self.found += 1
+                    return made
         candidates = list(self._candidates())
         for test in (_equal, _root, _scaled, _shifted):
             for size, s, t in candidates:
@@ -170,6 +175,16 @@ def _call(function: str, size: Size, value: int) -> Size:
 
 def _equal(size: Size, s: int, t: int, a: int, b: int) -> Size | None:
     return size if (s, t) == (a, b) else None
+
+
+def _negative(size: Size, s: int, t: int, a: int, b: int) -> Size | None:
+    return -size if (-s, -t) == (a, b) else None
+
+
+def _next(size: Size, s: int, t: int, a: int, b: int) -> Size | None:
+    if (a - s, b - t) in ((1, 1), (-1, -1)):
+        return size + 1 if a > s else size - 1
+    return None
 
 
 def _root(size: Size, s: int, t: int, a: int, b: int) -> Size | None:

@@ -9,15 +9,18 @@ from typing import Any
 import torch
 
 from ..rules import Size, SizeFloat
+from .tensors import unrecorded, version_of
 
 _TABLES = ("_parameters", "_buffers", "_modules")
 
 
 @contextlib.contextmanager
 def attributes_restored(model: torch.nn.Module) -> Iterator[None]:
-    """Afterwards every module's attributes are what they were. Some models keep what they derived
-    from the last input's size, so that one run changes the next."""
+    """Afterwards every module's attributes are what they were, and its buffers hold what they held. Some models keep
+    what they derived from the last input, so that one run changes the next."""
     modules = list(model.modules())
+    buffers = [(buffer, version_of(buffer), unrecorded(torch.Tensor.clone, buffer)) for buffer in model.buffers()
+               if not buffer.is_meta]
     before = [(dict(vars(module)), [dict(vars(module)[table]) for table in _TABLES]) for module in modules]
     try:
         yield
@@ -32,6 +35,10 @@ def attributes_restored(model: torch.nn.Module) -> Iterator[None]:
                 if held.keys() != content.keys() or any(held[name] is not content[name] for name in content):
                     held.clear()
                     held.update(content)
+        for buffer, version, content in buffers:
+            if version_of(buffer) != version:
+                with torch.no_grad():
+                    unrecorded(torch.Tensor.copy_, buffer, content)
 
 
 def without_sizes(model: torch.nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,6 +33,7 @@ class Reads:
     recording: Recording
     trace_sizes: bool
     _stack: list[ModuleCall]
+    _owners: dict[int, weakref.ref]  # tensors whose ``.data`` was asked for, which counts its writes apart
     _index: Callable[[torch.Tensor], int]
     _encode: Callable[[Any], Any]
     _results: Callable[[Any], Any]
@@ -52,6 +54,8 @@ class Reads:
                                                Size.read(result, index).node, result, frames_above(3)))
         elif how == "item" and type(result) in (int, float):
             value.content = result
+            if not tensor.dim():
+                self.recording.reads.append(Read(self.recording.event_count, index, result))
             return Size.read(result, index, *(0,) * tensor.dim())
         elif how == "tolist" and tensor.dim() < 3 and tensor.numel() <= _MOST_NUMBERS \
                 and tensor.dtype is not torch.bool and not tensor.is_complex():
@@ -81,6 +85,7 @@ class Reads:
             if attribute not in ("data", "grad"):
                 return self._property(function, f"torch.Tensor.{attribute}", args, result)
             if attribute == "data" and isinstance(args[0], torch.Tensor):
+                self._owners[id(args[0])] = weakref.ref(args[0])
                 return self._property(function, "torch.Tensor.detach", args, result)
         return result
 

@@ -76,6 +76,7 @@ class Recorder(Reads, TorchFunctionMode):
         self.progress = progress
         self._known: dict[int, tuple[weakref.ref, int, int]] = {}
         self._paths: dict[int, list[str]] = {}
+        self._owners: dict[int, weakref.ref] = {}
         self._stack: list[ModuleCall] = []
         self._inside_leaf = 0
         for path, module in places(model):
@@ -214,6 +215,18 @@ class Recorder(Reads, TorchFunctionMode):
                 changed[index] = (index, self._new(tensor, keep, value.name, previous=index))
         return tuple(changed.values())
 
+    def _note_writes_to_data(self, storages: set[int]) -> None:
+        """``x.data.fill_(0)`` writes into x without x's version telling."""
+        for reference in self._owners.values():
+            owner = reference()
+            _, index, version = self._known.get(id(owner), (None, -1, -1))
+            if owner is None or index < 0 or version != version_of(owner):
+                continue
+            value = self.recording.values[index]
+            if value.storage in storages:
+                new = self._new(owner, value.kind if value.kind != "constant" else "result", value.name, index)
+                self.recording.refreshed.append((index, new, self.recording.event_count + 1))  # after this call
+
     def _protect(self, tensors: list) -> None:
         """Before a write in place: kept values that share the memory keep their content."""
         pointers = {self.recording.values[self._known[id(t)][1]].storage for t in tensors if id(t) in self._known}
@@ -245,6 +258,8 @@ class Recorder(Reads, TorchFunctionMode):
             if not (tensors and self._any_mutated(tensors)):
                 return result
         mutated = self._mutations(tensors, indices, last, kwargs.get("out"))
+        if mutated and self._owners:
+            self._note_writes_to_data({self.recording.values[after].storage for _, after in mutated})
         owner = self._stack[-1]
         call = OpCall(self.recording.event_count, name, function, recorded_args, recorded_kwargs, None, owner,
                       frames_above(2, self._recorded), mutated)
@@ -353,15 +368,24 @@ def _patched(recorder: Recorder) -> Iterator[None]:
     running = getattr(_active, "recorder", None)
     if running is not None and not running.steps_aside:
         raise RuntimeError("a recording is already running in this thread")
-    fast_path, limit = torch.backends.mha.get_fastpath_enabled(), sys.getrecursionlimit()
+    limit = sys.getrecursionlimit()
     sys.setrecursionlimit(2 * limit)  # every module call is two frames deeper than in torch
-    torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with module_calls(recorder), recorder:
+        with without_fast_path(), module_calls(recorder), recorder:
             yield
     finally:
         sys.setrecursionlimit(limit)
-        torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+@contextlib.contextmanager
+def without_fast_path() -> Iterator[None]:
+    """Torch's attention layers run as they are written, not as one fused operation that rounds otherwise."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 _wrapping = threading.Lock()

@@ -14,6 +14,8 @@ import torch
 
 from ..capture.examples import argument_names
 from ..capture.generalise import same_program
+from ..capture.module_state import attributes_restored
+from ..capture.recorder import without_fast_path
 from ..capture.recording import flatten
 from ..capture.tensors import deep_tensors
 from ..errors import WorkerFailed
@@ -159,7 +161,7 @@ def _result(port: Port, check: Check, kind: str, outcome: dict[str, Any],
 def _determinism(port: Port) -> list[str]:
     """Run torch twice: a model that answers differently can't be compared."""
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), attributes_restored(port.model), without_fast_path():
             args, kwargs = fresh(port.args, port.kwargs)
             again = port.model(*args, **kwargs)
     except Exception:  # the example was recorded once; a second run may meet changed state
@@ -185,9 +187,11 @@ def _other_shapes(port: Port, root: Check, folder: Path, notes: list[str]) -> li
         if what in done or number not in known:
             continue
         wanted = known[number]
-        if len(wanted) != len(root.wanted):
-            continue
         done.add(what)
+        if len(wanted) != len(root.wanted):
+            count = f"torch gives {len(wanted)} results there, the recorded example {len(root.wanted)}"
+            results.append(ParityResult("", root.class_name, _other(what, args, kwargs), Status.DIVERGES, message=count))
+            continue
         if _is_recorded(port, root, wanted):
             continue  # the port was written from this one, and the root's own check compared it
         check, values = _at(port, root, args, kwargs, wanted)
@@ -228,6 +232,9 @@ def _user_example(port: Port, root: Check, folder: Path) -> ParityResult:
     """End to end on the example as the user gave it, when the recording was made at another batch."""
     from ..port.artefact import example_tensors
     _, wanted = example_tensors(port)
+    if len(wanted) != len(root.wanted):
+        count = f"torch gives {len(wanted)} results, the example that was ported {len(root.wanted)}"
+        return ParityResult("", root.class_name, "end to end", Status.DIVERGES, message=count)
     check, values = _at(port, root, port.args, port.kwargs, wanted)
     return _elsewhere(port, root, "end to end", check, values, wanted, folder)
 

@@ -99,6 +99,14 @@ def new_empty(x, *size, dtype=None, call):
     return filled(size_of(size), 0, call.dtype)
 
 
+@op("torch.Tensor.new", layout=STANDARD)
+def new(x, *size, dtype=None, call):
+    """`mx.zeros` of a size, or `mx.array` of given numbers, in the tensor's dtype."""
+    if len(size) == 1 and isinstance(size[0], list):
+        return tensor(size[0], call=call)
+    return filled(size_of(size), 0, call.dtype)
+
+
 @op("torch.Tensor.new_empty_strided", layout=STANDARD)
 def new_empty_strided(x, size, stride, dtype=None, *, call):
     """`mx.zeros` in the tensor's dtype; strides are MLX's own affair."""
