@@ -115,7 +115,8 @@ def smaller_values(tensor: torch.Tensor) -> torch.Tensor:
 
 
 #: What is changed where a model compares sizes: see :func:`_at_branches`.
-BRANCHING = ("height", "width", "smaller image", "longer", "length of one", "batch of one")
+BRANCHING = ("height", "width", "neighbouring height", "neighbouring width", "smaller image", "longer", "length of one",
+             "length of two", "length of three", "batch of one")
 
 
 def _at_branches(args: tuple, kwargs: Mapping[str, Any], batch: int, images: list[torch.Tensor],
@@ -129,6 +130,7 @@ def _at_branches(args: tuple, kwargs: Mapping[str, Any], batch: int, images: lis
         height, width = images[0].shape[-2:]
         for what, sizes in (("height", (height + height // 2 + 1, width)), ("height", (height + height // 2, width)),
                             ("width", (height, width + width // 2 + 1)), ("width", (height, width + width // 2)),
+                            ("neighbouring height", (height + 1, width)), ("neighbouring width", (height, width + 1)),
                             ("smaller image", (height // 2, width // 2))):
             def resized(tensor: torch.Tensor, sizes: tuple[int, int] = sizes) -> torch.Tensor:
                 if tensor.dim() != 4 or tuple(tensor.shape[-2:]) != (height, width):
@@ -138,7 +140,8 @@ def _at_branches(args: tuple, kwargs: Mapping[str, Any], batch: int, images: lis
                 yield what, *change(resized)
     else:
         for length in sorted(lengths, reverse=True)[:1]:
-            for what, size in (("longer", 2 * length + 1), ("length of one", 1)):
+            for what, size in (("longer", 2 * length + 1), ("length of one", 1), ("length of two", 2),
+                               ("length of three", 3)):
                 def row(tensor: torch.Tensor, size: int = size, length: int = length) -> torch.Tensor:
                     fits = tensor.dim() >= 2 and tensor.shape[0] == batch and tensor.shape[1] == length
                     return _of_size(tensor, 1, size) if fits else tensor

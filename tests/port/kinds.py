@@ -34,6 +34,7 @@ from tests.port.kinds_of_structure import (
     StructuredResult,
     Variadic,
     WritesThroughViews,
+    WritesToData,
 )
 
 
@@ -55,6 +56,7 @@ KINDS = {
     "awkward_names": lambda: (AwkwardNames(), (torch.randn(2, 4),), {}),
     "structured_result": lambda: (StructuredResult(), (torch.randn(2, 4),), {}),
     "writes_through_views": lambda: (WritesThroughViews(), (torch.randn(2, 4),), {}),
+    "writes_to_data": lambda: (WritesToData(), (torch.randn(2, 4), torch.rand(2, 4) > 0.5), {}),
     "shared_block": lambda: (SharedBlock(), (torch.randn(2, 4, 9),), {}),
     "loose_parameters": lambda: (LooseParameters(), (torch.randn(2, 6, 4),), {}),
     "normed": lambda: (Normed(), (torch.randn(2, 3, 9),), {}),

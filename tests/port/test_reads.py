@@ -74,13 +74,22 @@ class OneByOne(Parts):
         return torch.stack(parts)
 
 
+class Shifted(Longest):
+    """Arithmetic on what ``int`` made of a tensor."""
+
+    def forward(self, x, numbers):
+        shift = int(numbers.max())
+        pooled = torch.zeros(int(numbers.max().item()) + 1, 4).index_add(0, numbers, x[:, 0])
+        return torch.roll(self.linear(x), -shift, 1).sum() + pooled
+
+
 ROWS = [((2, 7, 4), [3, 6]), ((2, 7, 4), [5, 1]), ((2, 9, 4), [8, 8]), ((2, 7, 4), [1, 2])]
 LISTS = [((9, 4), [3, 6]), ((9, 4), [7, 2]), ((5, 4), [1, 4])]
 
 
 @pytest.mark.parametrize(("kind", "examples"), [
     (Longest, ROWS), (Mean, ROWS), (Scaled, ROWS), (RowByRow, [*ROWS, ((4, 7, 4), [1, 7, 3, 3])]), (Parts, LISTS),
-    (OneByOne, LISTS)], ids=lambda value: value.__name__ if isinstance(value, type) else "")
+    (OneByOne, LISTS), (Shifted, ROWS)], ids=lambda value: value.__name__ if isinstance(value, type) else "")
 def test_other_data(kind, examples):
     model = kind().eval()
     inputs = [(torch.randn(shape), torch.tensor(numbers)) for shape, numbers in examples]
@@ -97,6 +106,33 @@ def test_other_data(kind, examples):
             torch.testing.assert_close(torch.from_numpy(np.array(got)), want, atol=1e-5, rtol=1e-4)
     finally:
         port.close()
+
+
+class Counts(Longest):
+    """Keeps a running mean in a buffer, and counts its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.ones(4))
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        self.mean.mul_(0.9).add_(0.1 * x.mean(0))
+        return self.linear(x - self.mean)
+
+
+def test_the_users_model_stays_as_it_was():
+    model = Counts().eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    port = t2m.port(model, (torch.randn(3, 4),))
+    try:
+        assert port.parity().ok
+    finally:
+        port.close()
+    assert model.calls == 0
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
 
 
 def test_a_loop_over_rows_stays_a_loop():
