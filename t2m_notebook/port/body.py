@@ -30,7 +30,7 @@ from .resolving import Resolver
 from .rolling import roll_live
 from .scopes import escapes, producers
 from .sizes import name_sizes
-from .statements import arrange
+from .statements import arrange, written_once
 from .structure import Structure, is_chain
 from .views import Views
 
@@ -334,7 +334,7 @@ class _Writing(InPlace, LeafCalls):
     # -- finishing --------------------------------------------------------------------------
 
     def _finish(self, returned: ast.expr | None) -> None:
-        raws = arrange(outline(self, roll_live(self.raws, returned, self._size_at), returned), returned)
+        raws = arrange(outline(self, roll_live(written_once(self.raws), returned, self._size_at), returned), returned)
         resolver = Resolver(self)
         statements = collapse(resolver.write(raws, returned))
         self.body.parameters = resolver.parameters()

@@ -20,6 +20,25 @@ def live(raws: list[Raw], returned: ast.expr | None) -> list[Raw]:
     return _live(raws, returned)[1]
 
 
+def written_once(raws: list[Raw]) -> list[Raw]:
+    """``y[0] += v`` writes through the view ``y[0]`` and then into ``y`` again: the second write changes nothing."""
+    writes: dict[Key, tuple[str, str]] = {}
+    for raw in raws:
+        node = raw.node
+        same = value_of(node)
+        if same in writes and len(raw.targets) == 1:
+            writes[raw.targets[0]] = writes[same]
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "set_item"
+                and len(node.args) == 3 and len(raw.targets) == 1):
+            continue
+        what = ast.dump(node.args[1]), ast.dump(node.args[2])
+        into = value_of(node.args[0])
+        if into is not None and writes.get(into) == what:
+            raw.node = node.args[0]
+        writes[raw.targets[0]] = what
+    return raws
+
+
 def arrange(raws: list[Raw], returned: ast.expr | None) -> list[Raw]:
     """Drop what nobody reads; put what is read once, and had no name in the source, where
     it is read."""
