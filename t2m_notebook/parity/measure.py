@@ -182,8 +182,10 @@ def _other_shapes(port: Port, root: Check, folder: Path, notes: list[str]) -> li
     """End to end at other shapes. Torch decides which of them the model takes."""
     results: list[ParityResult] = []
     done: set[str] = set()
+    tried: dict[str, None] = {}
     known = port.example.expected  # torch has run them when the port was recorded
     for number, (what, args, kwargs) in enumerate(other_examples(port.args, port.kwargs)):
+        tried[what] = None
         if what in done or number not in known:
             continue
         wanted = known[number]
@@ -204,8 +206,11 @@ def _other_shapes(port: Port, root: Check, folder: Path, notes: list[str]) -> li
             notes.append(f"torch takes {article} {what}, this port does not compute the same there "
                          f"({found.check.partition(': ')[2]}: {found.message})")
         results.append(found)
-    if "batch" not in done and root.reads and not port.example.training:
-        notes.append("torch does not take this example at another batch size, so other batches are not proven")
+    if root.reads and not port.example.training:
+        if "batch" not in done:
+            notes.append("torch does not take this example at another batch size, so other batches are not proven")
+        notes += [f"torch does not take this example at another {what}, so other sizes are not proven"
+                  for what in ("length", "image size") if what in tried and what not in done]
     return results
 
 
