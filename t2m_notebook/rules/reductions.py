@@ -50,6 +50,8 @@ def sum_over(x, dim=None, keepdim=False, dtype=None, *, call):
 @op("torch.prod", layout=REDUCE)
 def prod_over(x, dim=None, keepdim=False, dtype=None, *, call):
     """`mx.prod`; integers multiply in int64 as in torch."""
+    if dim is None and x.numel == 0:
+        return mx.ones((), dtype=mlx_dtype(call.dtype))  # MLX may never end on an empty array
     return _total(mx.prod, x, dim, keepdim, dtype, call)
 
 
