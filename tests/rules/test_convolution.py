@@ -13,6 +13,9 @@ from t2m_notebook import blocks
 from tests.rules.replay import replay
 from tests.rules.verdicts import ORDERS, failing_module, failing_op
 
+# Torch says so once in a process, in whichever test comes first.
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+
 FUNCTIONS = [f"nn.functional.{kind}{n}d" for kind in ("conv", "conv_transpose") for n in (1, 2, 3)]
 LAYERS = [f"nn.{kind}{n}d" for kind in ("Conv", "ConvTranspose") for n in (1, 2, 3)]
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
